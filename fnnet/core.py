@@ -1,0 +1,125 @@
+"""The vocabulary: a layer, an optimizer, a metric, a task and a training state are tuples of pure functions and arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+from jaxtyping import Array, PyTree
+
+from fnnet import tree
+
+Params: TypeAlias = PyTree
+"""Nested dicts of arrays, e.g. ``{"dense_0": {"kernel": ..., "bias": ...}}``."""
+
+State: TypeAlias = PyTree
+"""What a network carries beside its parameters (running statistics), nested as the parameters are."""
+
+Shaped: TypeAlias = Any
+"""An array, a ``jax.ShapeDtypeStruct``, or a pytree of them: only shapes and dtypes are read."""
+
+Key: TypeAlias = Array
+"""A typed JAX random key, as made by ``jax.random.key(seed)``."""
+
+
+class Layer(NamedTuple):
+    """A pure function of parameters, with the function that makes them.
+
+    ``init(key, x) -> (params, state)``: `x` is an example batch or ``jax.ShapeDtypeStruct``; its values are not used.
+    ``apply(params, state, x, *, key=None, train=False) -> (y, state)``: `train` is static.
+    Calling a layer is inference: ``layer(params, x, state)`` is ``apply(params, state, x)[0]``.
+    """
+
+    name: str
+    init: Callable[[Key, Shaped], tuple[Params, State]]
+    apply: Callable[..., tuple[Any, State]]
+
+    def __call__(self, params: Params, x: Any, state: State = {}) -> Any:  # noqa: B006 - never mutated
+        """Return the layer's output at inference."""
+        return self.apply(params, state, x)[0]
+
+
+class Optimizer(NamedTuple):
+    """A gradient transformation: ``updates, opt_state = update(grads, opt_state, params)``, then ``params + updates``.
+
+    ``init(params) -> opt_state``.
+    ``update(grads, opt_state, params=None, **extra) -> (updates, opt_state)``. `extra` may hold ``value`` (the loss),
+    ``grad`` and ``value_fn`` (params -> loss) for the rules that need them.
+    """
+
+    init: Callable[[Params], Any]
+    update: Callable[..., tuple[Params, Any]]
+
+
+class Metric(NamedTuple):
+    """A mergeable accumulator: exact over ragged batches, over any split of the data, and over devices.
+
+    ``init() -> acc``; ``update(acc, prediction, target, weight=None) -> acc``; ``compute(acc) -> value``;
+    ``merge(acc, acc) -> acc``, by default the sum, of which ``init()`` is the identity.
+    """
+
+    name: str
+    init: Callable[[], PyTree]
+    update: Callable[..., PyTree]
+    compute: Callable[[PyTree], Any]
+    merge: Callable[[PyTree, PyTree], PyTree] = tree.add
+
+
+class Task(NamedTuple):
+    """What is learnt, and how: everything static about an experiment. Hashable, so it is a static argument of ``jit``.
+
+    ``loss(prediction, target) -> one value per example``; the training step takes the mean.
+    """
+
+    net: Layer
+    loss: Callable[[Any, Any], Array]
+    optimizer: Optimizer
+    metrics: tuple[Metric, ...] = ()
+
+
+class TrainState(NamedTuple):
+    """Everything that changes in training: one pytree of fixed structure.
+
+    `step` counts updates (int32 scalar). `key` is the root key: never split away, only folded, so that the randomness
+    and the data of step t are functions of ``(key, t)`` and a saved state resumes to the bit.
+    """
+
+    step: Array
+    params: Params
+    state: State
+    opt_state: PyTree
+    key: Key
+
+
+class Masked(NamedTuple):
+    """A padded batch of sequences: `values` of shape (..., time, features) and `mask` (..., time), True where real.
+
+    Sequence layers take an array or a ``Masked`` and return what they took.
+    """
+
+    values: Array
+    mask: Array
+
+
+def stateless(name: str, function: Callable[[Any], Any]) -> Layer:
+    """Return the layer without parameters or state that applies `function`.
+
+    >>> stateless("double", lambda x: 2 * x)({}, jnp.ones(2))
+    Array([2., 2.], dtype=float32)
+    """
+
+    def init(key: Key, x: Shaped) -> tuple[Params, State]:
+        return {}, {}
+
+    def apply(
+        params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
+    ) -> tuple[Any, State]:
+        return function(x), state
+
+    return Layer(name, init, apply)
+
+
+def output_shape(layer: Layer, params: Params, state: State, x: Shaped) -> Shaped:
+    """Return the shapes and dtypes of the layer's output at inference, without computing it."""
+    return jax.eval_shape(lambda p, s, v: layer.apply(p, s, v)[0], params, state, x)

@@ -1,0 +1,68 @@
+"""Errors that say where, what was got, what was expected, and what to do about it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+
+class FnnetError(Exception):
+    """Base of the errors raised by fnnet: ``where: problem`` and, on its own line, the fix.
+
+    `where` is the path of the thing concerned, outermost first (``serial/body/dense_1``).
+    """
+
+    def __init__(self, where: str, problem: str, fix: str = "") -> None:
+        super().__init__(where, problem, fix)
+        self.where, self.problem, self.fix = where, problem, fix
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.problem}" + (f"\n  Fix: {self.fix}" if self.fix else "")
+
+
+class ShapeError(FnnetError, ValueError):
+    """An array's shape is not the one that the layer, loss or metric needs."""
+
+
+class DtypeError(FnnetError, TypeError):
+    """An array's dtype is not one that the layer, loss or metric takes."""
+
+
+class DataError(FnnetError, ValueError):
+    """Data cannot be used as it is: empty, not finite, of unequal lengths, out of range."""
+
+
+class ReadError(FnnetError, ValueError):
+    """A file or a run directory cannot be read: absent, truncated, malformed, or of a newer format."""
+
+
+class KeyMissingError(FnnetError, TypeError):
+    """A layer needs a random key in training and was given none."""
+
+
+class PathError(FnnetError, LookupError):
+    """A path names nothing in a pytree of parameters or of optimizer state."""
+
+
+@contextmanager
+def inside(name: str) -> Iterator[None]:
+    """Put `name` in front of the path of any fnnet error raised within."""
+    try:
+        yield
+    except FnnetError as error:
+        error.where = f"{name}/{error.where}" if error.where else name
+        raise
+
+
+def near_matches(name: str, known: Iterable[str]) -> str:
+    """Return ``did you mean 'x'?`` for the known names nearest to `name`, or the list of known names.
+
+    >>> near_matches("dense_0/kernal", ["dense_0/kernel", "dense_0/bias"])
+    "did you mean 'dense_0/kernel'?"
+    """
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    if close:
+        return "did you mean " + " or ".join(repr(match) for match in close) + "?"
+    return "use one of " + ", ".join(repr(match) for match in known[:12]) + (", …" if len(known) > 12 else "")

@@ -1,0 +1,5 @@
+"""Layers: factories of ``Layer``, channels last."""
+
+from fnnet.layers.dense import dense
+
+__all__ = ["dense"]

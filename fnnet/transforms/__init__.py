@@ -1,0 +1,1 @@
+"""Gradient transformations: the parts that optimizers are chains of."""

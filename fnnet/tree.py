@@ -1,0 +1,121 @@
+"""Arithmetic and paths of pytrees: parameters, gradients, moments and accumulators are added and scaled as vectors are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
+from functools import reduce
+from operator import add as _plus
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+from fnnet.errors import PathError, near_matches
+
+map = jax.tree.map  # noqa: A001 - read as tree.map
+
+
+def zeros_like(tree: PyTree, dtype: Any = None) -> PyTree:
+    """Return zeros of the shapes of `tree`, of its dtypes or of `dtype`."""
+    return map(lambda leaf: jnp.zeros_like(leaf, dtype=dtype), tree)
+
+
+def add(a: PyTree, b: PyTree) -> PyTree:
+    """Return a + b, leaf by leaf, in the dtype of `a`.
+
+    >>> add({"w": jnp.ones(2)}, {"w": jnp.ones(2)})["w"]
+    Array([2., 2.], dtype=float32)
+    """
+    return map(lambda x, y: x + jnp.asarray(y).astype(jnp.asarray(x).dtype), a, b)
+
+
+def scale(factor: Array | float, tree: PyTree) -> PyTree:
+    """Return factor · tree, each leaf in its own dtype."""
+    return map(lambda leaf: leaf * jnp.asarray(factor).astype(leaf.dtype), tree)
+
+
+def squared_norm(tree: PyTree) -> Array:
+    """Return the sum of squared magnitudes over all leaves, accumulated in at least float32; a scalar."""
+    squares = [_sum_of_squares(leaf) for leaf in jax.tree.leaves(tree)]
+    return reduce(_plus, squares) if squares else jnp.zeros(())
+
+
+def norm(tree: PyTree) -> Array:
+    """Return the Euclidean norm of all leaves taken as one vector; a scalar.
+
+    >>> float(norm({"a": jnp.array([3.0]), "b": jnp.array([4.0])}))
+    5.0
+    """
+    return jnp.sqrt(squared_norm(tree))
+
+
+def size(tree: PyTree) -> int:
+    """Return the number of elements in all leaves; leaves may be ``jax.ShapeDtypeStruct``.
+
+    >>> size({"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)})
+    8
+    """
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def nbytes(tree: PyTree) -> int:
+    """Return the bytes that all leaves take; leaves may be ``jax.ShapeDtypeStruct``."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def path_name(path: tuple[Any, ...]) -> str:
+    """Return a key path of ``jax.tree_util`` as ``dense_0/kernel``."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def flatten(tree: PyTree) -> dict[str, Any]:
+    """Return the leaves by path, in the order of ``jax.tree.leaves``.
+
+    >>> list(flatten({"dense_0": {"kernel": 1, "bias": 2}}))
+    ['dense_0/bias', 'dense_0/kernel']
+    """
+    return {path_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def map_with_path(function: Callable[..., Any], tree: PyTree, *rest: PyTree) -> PyTree:
+    """Return ``function(path, leaf, ...)`` of every leaf, with the path as ``dense_0/kernel``."""
+    return jax.tree_util.tree_map_with_path(lambda path, *leaves: function(path_name(path), *leaves), tree, *rest)
+
+
+def matches(pattern: str, path: str) -> bool:
+    """Return whether `pattern` is the path, one of its parents, or a glob that fits either.
+
+    >>> matches("dense_0", "dense_0/kernel"), matches("*/bias", "dense_0/bias"), matches("dense", "dense_0/bias")
+    (True, True, False)
+    """
+    parts = path.split("/")
+    return any(fnmatchcase("/".join(parts[: n + 1]), pattern) for n in range(len(parts)))
+
+
+def mask(tree: PyTree, patterns: str | Iterable[str], *, where: str = "tree") -> PyTree:
+    """Return a tree of booleans, True at the leaves that any pattern matches.
+
+    Raises: PathError, with the nearest paths, if a pattern matches no leaf.
+
+    >>> mask({"a": {"kernel": 0.0, "bias": 0.0}}, "*/bias")
+    {'a': {'bias': True, 'kernel': False}}
+    """
+    patterns = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+    paths = list(flatten(tree))
+    for pattern in patterns:
+        if not any(matches(pattern, path) for path in paths):
+            fix = near_matches(
+                pattern, {"/".join(p.split("/")[: n + 1]) for p in paths for n in range(p.count("/") + 1)}
+            )
+            raise PathError(where, f"no path matches {pattern!r}", fix)
+    return map_with_path(lambda path, _: any(matches(pattern, path) for pattern in patterns), tree)
+
+
+def _sum_of_squares(leaf: Any) -> Array:
+    leaf = jnp.asarray(leaf)
+    leaf = leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))
+    return jnp.sum(
+        jnp.square(jnp.real(leaf)) + jnp.square(jnp.imag(leaf)) if jnp.iscomplexobj(leaf) else jnp.square(leaf)
+    )

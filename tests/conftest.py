@@ -1,0 +1,30 @@
+"""Every test runs strict: promotion of dtypes and ranks is asked for, never implied."""
+
+from __future__ import annotations
+
+import os
+
+import hypothesis
+import jax
+import pytest
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_check_tracer_leaks", os.environ.get("FNNET_CHECK_LEAKS") == "1")
+
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, database=None, max_examples=25)
+hypothesis.settings.register_profile("hunt", deadline=None, database=None, max_examples=500)
+hypothesis.settings.load_profile(os.environ.get("FNNET_HYPOTHESIS", "ci"))
+
+
+@pytest.fixture
+def key():
+    return jax.random.key(0)
+
+
+@pytest.fixture
+def x64():
+    """Run one test in float64."""
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", False)

@@ -10,15 +10,19 @@ from contextlib import contextmanager
 class FnnetError(Exception):
     """Base of the errors raised by fnnet: ``where: problem`` and, on its own line, the fix.
 
-    `where` is the path of the thing concerned, outermost first (``serial/body/dense_1``).
+    `where` is the kind of thing concerned (``dense``); `path`, filled in by the compositions around it, says which one
+    (``body/dense_1``).
     """
 
     def __init__(self, where: str, problem: str, fix: str = "") -> None:
         super().__init__(where, problem, fix)
         self.where, self.problem, self.fix = where, problem, fix
+        self.path = ""
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.problem}" + (f"\n  Fix: {self.fix}" if self.fix else "")
+        named_by_kind = self.path.rpartition("/")[2].startswith(self.where)
+        where = self.path if named_by_kind else f"{self.path} ({self.where})" if self.path else self.where
+        return f"{where}: {self.problem}" + (f"\n  Fix: {self.fix}" if self.fix else "")
 
 
 class ShapeError(FnnetError, ValueError):
@@ -51,7 +55,7 @@ def inside(name: str) -> Iterator[None]:
     try:
         yield
     except FnnetError as error:
-        error.where = f"{name}/{error.where}" if error.where else name
+        error.path = f"{name}/{error.path}" if error.path else name
         raise
 
 

@@ -49,6 +49,28 @@ class PathError(FnnetError, LookupError):
     """A path names nothing in a pytree of parameters or of optimizer state."""
 
 
+class ExtraMissingError(FnnetError, ImportError):
+    """An optional library is needed and is not installed."""
+
+
+@contextmanager
+def needs_extra(where: str, extra: str) -> Iterator[None]:
+    """Raise ExtraMissingError, naming the extra to install, if an import within fails.
+
+    >>> with needs_extra("demo", "data"):
+    ...     import not_installed
+    Traceback (most recent call last):
+    ...
+    fnnet.errors.ExtraMissingError: demo: needs the module 'not_installed', which is not installed
+      Fix: pip install 'fnnet[data]'
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        problem = f"needs the module {error.name!r}, which is not installed"
+        raise ExtraMissingError(where, problem, f"pip install 'fnnet[{extra}]'") from error
+
+
 @contextmanager
 def inside(name: str) -> Iterator[None]:
     """Put `name` in front of the path of any fnnet error raised within."""

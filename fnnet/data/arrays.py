@@ -1,0 +1,186 @@
+"""Data in memory: pytrees of arrays with one common leading axis, checked once where they enter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+from fnnet import tree
+from fnnet.errors import DataError, DtypeError
+
+
+class Dataset(NamedTuple):
+    """Named arrays: ``x`` (n, ...) float32, ``y`` (n,) int32 labels or (n, k) float32 targets.
+
+    `classes` are the names of the labels 0, 1, ...; None in regression. `features` are the names of the columns of
+    ``x``, empty where columns have none. Training takes ``dataset.arrays``, which is ``(x, y)``.
+    """
+
+    x: PyTree
+    y: Any
+    classes: tuple[str, ...] | None = None
+    features: tuple[str, ...] = ()
+
+    @property
+    def arrays(self) -> tuple[PyTree, Any]:
+        """Return ``(x, y)``, the pytree that training takes."""
+        return self.x, self.y
+
+
+def length(data: PyTree) -> int:
+    """Return the number of rows of a ``Dataset`` or of a pytree with a common leading axis.
+
+    Raises: DataError if there are no arrays, a leaf has no leading axis, or two leading axes differ.
+
+    >>> length((jnp.ones((5, 2)), jnp.zeros(5)))
+    5
+    """
+    leaves = _leaves(data)
+    if not leaves:
+        raise DataError("data", "must hold at least one array, got none", "pass (x, y) or (x, y, weight).")
+    lengths = {}
+    for name, leaf in leaves.items():
+        shape = np.shape(leaf)
+        if not shape:
+            raise DataError(
+                "data",
+                f"{name} must have a leading axis of rows, got a scalar ({type(leaf).__name__})",
+                "pass arrays of shape (rows, ...), not Python lists or numbers: np.asarray(values).",
+            )
+        lengths[name] = shape[0]
+    if len(set(lengths.values())) > 1:
+        got = ", ".join(f"{name}: {rows}" for name, rows in lengths.items())
+        raise DataError("data", f"all arrays must have the same number of rows, got {got}", "align the arrays' rows.")
+    return next(iter(lengths.values()))
+
+
+def take(data: Any, rows: Any) -> Any:
+    """Return the given rows of every array, as the same structure; a ``Dataset`` keeps its names.
+
+    >>> take((np.arange(4), np.arange(4) * 10), np.array([2, 0]))
+    (array([2, 0]), array([20,  0]))
+    """
+    if isinstance(data, Dataset):
+        return data._replace(x=take(data.x, rows), y=take(data.y, rows))
+    return jax.tree.map(lambda leaf: leaf[rows], data)
+
+
+def check(data: PyTree, batch_size: int | None = None) -> None:
+    """Raise unless `data` can be trained on: rows that agree, numbers that are finite, and enough rows for a batch.
+
+    Raises: DataError for data that are empty, of unequal lengths, not finite (with the first place and how many), or
+    fewer than `batch_size`; DtypeError for an array that does not hold numbers; ValueError if ``batch_size < 1``.
+    """
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"data: batch_size must be at least 1, got {batch_size}")
+    rows = length(data)
+    if rows == 0:
+        raise DataError("data", "must have at least one row, got 0", "check the file or the filter that made it.")
+    if batch_size is not None and batch_size > rows:
+        raise DataError(
+            "data",
+            f"batch_size must be at most the number of rows ({rows}), got {batch_size}",
+            f"use batch_size={rows} or less, or pass more data.",
+        )
+    features = data.features if isinstance(data, Dataset) else ()
+    for name, leaf in _leaves(data).items():
+        _check_finite(name, np.asarray(leaf), features if name == "x" else ())
+
+
+def split(
+    dataset: Any, fractions: Sequence[float] = (0.8, 0.2), *, seed: int = 0, stratify: bool | None = None
+) -> tuple[Any, ...]:
+    """Return disjoint random parts of a ``Dataset`` or of ``(x, y)``, one for each fraction, together all rows.
+
+    The parts' sizes are the exact shares rounded by largest remainder. With `stratify` (by default where ``y`` holds
+    integer labels) each part has the classes in the proportions of the whole, rounded by largest remainder too: in two
+    parts every class is within one row of its exact share. The same arguments give the same parts on every machine.
+
+    Raises: ValueError if the fractions are not positive with sum 1, or y cannot be stratified; DataError if a part
+    would be empty.
+
+    >>> train, test = split((np.ones((10, 2)), np.array([0] * 5 + [1] * 5)), (0.6, 0.4))
+    >>> np.bincount(train[1]), np.bincount(test[1])
+    (array([3, 3]), array([2, 2]))
+    """
+    fractions = tuple(float(fraction) for fraction in fractions)
+    if not fractions or min(fractions) <= 0 or not math.isclose(sum(fractions), 1, abs_tol=1e-6):
+        raise ValueError(f"split: fractions must be positive with sum 1, got {fractions}")
+    rows = length(dataset)
+    y = dataset[1] if isinstance(dataset, tuple) and len(dataset) > 1 else None
+    labels = y is not None and getattr(y, "ndim", 0) == 1 and np.issubdtype(np.asarray(y).dtype, np.integer)
+    if stratify and not labels:
+        raise ValueError("split: stratify needs y to be integer labels of shape (n,), use stratify=False")
+    groups = np.asarray(y) if labels and stratify is not False else np.zeros(rows, np.int32)
+    shuffled = _permutation(rows, seed)
+    parts = _stratified_parts(shuffled, groups[shuffled], fractions)
+    if not all(len(part) for part in parts):
+        sizes = tuple(len(part) for part in parts)
+        raise DataError(
+            "split", f"every part must have a row, got parts of {sizes} of {rows} rows", "use larger fractions."
+        )
+    return tuple(take(dataset, part) for part in parts)
+
+
+def _leaves(data: PyTree) -> dict[str, Any]:
+    """Return the leaves by name: the first part of a tuple is x, then y, then weight."""
+    if isinstance(data, Dataset):
+        data = data.arrays
+    if isinstance(data, tuple) and not hasattr(data, "_fields") and len(data) <= 3:
+        data = dict(zip(("x", "y", "weight"), data, strict=False))
+    return {name or "the array": leaf for name, leaf in tree.flatten(data).items()}
+
+
+def _check_finite(name: str, array: np.ndarray, features: Sequence[str]) -> None:
+    """Raise unless `array` holds finite numbers; the error names the first place."""
+    if array.dtype.kind in "OSUMm":
+        raise DtypeError("data", f"{name} must hold numbers, got dtype {array.dtype}", "encode it as numbers first.")
+    if array.dtype.kind in "biu":
+        return
+    bad = ~np.isfinite(array)
+    if not bad.any():
+        return
+    row, *rest = (int(i) for i in np.argwhere(bad)[0])
+    column = ""
+    if len(rest) == 1:
+        column = f", column {rest[0]}" + (f" ({features[rest[0]]!r})" if len(features) == array.shape[1] else "")
+    elif rest:
+        column = f", position {tuple(rest)}"
+    raise DataError(
+        "data",
+        f"{name} must be finite, got {array[(row, *rest)]} at row {row}{column}; {int(bad.sum())} such value(s) in all",
+        "drop or fill these rows.",
+    )
+
+
+def _permutation(rows: int, seed: int) -> np.ndarray:
+    """Return a random order of rows, from the raw stream of PCG64, which no NumPy release changes."""
+    return np.argsort(np.random.PCG64(seed).random_raw(rows), kind="stable")
+
+
+def _largest_remainder(shares: np.ndarray, total: int) -> np.ndarray:
+    """Return integers of sum `total`, each the floor or ceiling of its share; ties go to the first."""
+    counts = np.floor(shares + 1e-9).astype(int)
+    extra = np.argsort(-(shares - counts), kind="stable")[: total - counts.sum()]
+    counts[extra] += 1
+    return counts
+
+
+def _stratified_parts(rows: np.ndarray, groups: np.ndarray, fractions: Sequence[float]) -> list[np.ndarray]:
+    """Return `rows` in disjoint parts with the groups in proportion: parts are cut off one after another."""
+    sizes = _largest_remainder(np.array(fractions) * len(rows), len(rows))
+    parts = []
+    for size in sizes[:-1]:
+        _, group, counts = np.unique(groups, return_inverse=True, return_counts=True)
+        wanted = _largest_remainder(counts * (size / len(rows)), size) if len(rows) else counts
+        rank = np.empty(len(rows), int)  # of each row among those of its group
+        rank[np.argsort(group, kind="stable")] = np.concatenate([np.arange(count) for count in counts])
+        chosen = rank < wanted[group]
+        parts.append(rows[chosen])
+        rows, groups = rows[~chosen], groups[~chosen]
+    return [*parts, rows]

@@ -49,7 +49,7 @@ class PathError(FnnetError, LookupError):
     """A path names nothing in a pytree of parameters or of optimizer state."""
 
 
-class ExtraMissingError(FnnetError, ImportError):
+class ExtraMissingError(FnnetError, ImportError):  # type: ignore[misc]  # `path` is the layer's, here always ""
     """An optional library is needed and is not installed."""
 
 
@@ -88,7 +88,7 @@ def near_matches(name: str, known: Iterable[str]) -> str:
     "did you mean 'dense_0/kernel'?"
     """
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.7)
     if close:
         return "did you mean " + " or ".join(repr(match) for match in close) + "?"
     return "use one of " + ", ".join(repr(match) for match in known[:12]) + (", …" if len(known) > 12 else "")

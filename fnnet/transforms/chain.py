@@ -1,0 +1,63 @@
+"""Composition of transforms: the output of one is the input of the next, and their states lie side by side."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from fnnet.core import Optimizer, Params
+
+
+def chain(*transforms: Any) -> Optimizer:
+    r"""Compose transforms, first to last; their states are a tuple in the same order.
+
+    Takes any ``(init, update)`` pair of the protocol, ours or not. Extra arguments of ``update`` go to every transform
+    that takes them.
+
+    Laws: ``chain()`` is the identity; ``chain(chain(f, g), h)`` and ``chain(f, chain(g, h))`` make the same updates.
+    Raises: TypeError if one of the transforms has no ``init`` and ``update``.
+
+    >>> optimizer = chain(fn.transforms.scale(2.0), fn.transforms.scale(3.0))
+    >>> optimizer.update({"w": jnp.ones(1)}, optimizer.init({"w": jnp.ones(1)}))[0]
+    {'w': Array([6.], dtype=float32)}
+    """
+    members = tuple(map(as_optimizer, transforms))
+
+    def init(params: Params) -> tuple[Any, ...]:
+        return tuple(member.init(params) for member in members)
+
+    def update(
+        grads: Params, state: tuple[Any, ...], params: Params = None, **extra: Any
+    ) -> tuple[Params, tuple[Any, ...]]:
+        new_states = []
+        for member, member_state in zip(members, state, strict=True):
+            grads, new_state = member.update(grads, member_state, params, **extra)
+            new_states.append(new_state)
+        return grads, tuple(new_states)
+
+    return Optimizer(init, update)
+
+
+def as_optimizer(pair: Any) -> Optimizer:
+    """Return any pair of functions ``init`` and ``update`` as an ``Optimizer`` that ignores the extras it does not take.
+
+    Raises: TypeError if there is no ``init`` or no ``update``.
+    """
+    if not (callable(getattr(pair, "init", None)) and callable(getattr(pair, "update", None))):
+        raise TypeError(f"an optimizer must have the functions init and update, got {type(pair).__name__}: {pair!r}")
+    if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(pair.update).parameters.values()):
+        return Optimizer(pair.init, pair.update)
+
+    def update(grads: Params, state: Any, params: Params = None, **extra: Any) -> tuple[Params, Any]:
+        return pair.update(grads, state, params)
+
+    return Optimizer(pair.init, update)
+
+
+def without_state(function: Any) -> Optimizer:
+    """Return the transform without state or numbers that maps updates by ``function(updates, params)``."""
+
+    def update(grads: Params, state: tuple[()], params: Params = None, **extra: Any) -> tuple[Params, tuple[()]]:
+        return function(grads, params), state
+
+    return Optimizer(lambda params: (), update)

@@ -1,0 +1,121 @@
+"""Numbers as leaves: every number a transform uses is a traced scalar of its state, under its argument's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+from fnnet import tree
+from fnnet.errors import PathError, near_matches
+
+Number: TypeAlias = float | Array
+"""A Python number, or a scalar array (traced, where an optimizer is made inside ``vmap`` or ``grad``)."""
+
+ScalarOrSchedule: TypeAlias = Number | Callable[[Array], Array]
+"""A number, or a function of the number of updates made so far."""
+
+_BELOW_ONE = frozenset({"b1", "b2", "momentum", "decay", "rho", "c1", "c2", "smoothing"})
+_POSITIVE = frozenset({"max_norm", "max_value", "clipping", "every", "c1", "c2", "patience"})
+
+
+def as_leaves(where: str, **numbers: Number) -> Callable[[], dict[str, Array]]:
+    """Check the numbers now, and return the function that makes them scalar arrays by name, of JAX's default float type.
+
+    New arrays at each call: two states share no buffer, so that either can be donated.
+    Raises: ValueError, naming `where`, for a negative number, or a decay rate that is not below one.
+
+    >>> fn.transforms.as_leaves("adam", b1=0.5)()
+    {'b1': Array(0.5, dtype=float32)}
+    """
+    for name, value in numbers.items():
+        check_number(where, name, value)
+    return lambda: {name: jnp.array(value, dtype=jnp.result_type(float)) for name, value in numbers.items()}
+
+
+def check_number(where: str, name: str, value: Any) -> None:
+    """Raise ValueError if `value` is known (not traced) and not a possible value of the number called `name`."""
+    if isinstance(value, jax.core.Tracer):
+        return
+    least, values = ("above 0", value > 0) if name in _POSITIVE else ("at least 0", value >= 0)
+    if not jnp.all(jnp.asarray(values)):
+        raise ValueError(f"{where}: {name} must be {least}, got {value}")
+    if name in _BELOW_ONE and not jnp.all(jnp.asarray(value < 1)):
+        raise ValueError(f"{where}: {name} must be below 1, got {value}")
+
+
+def hyperparams(opt_state: PyTree) -> dict[str, Array]:
+    """Return every number of an optimizer's state by path: the place in the chain, then the argument's name.
+
+    A learning rate that follows a schedule is there too, with the value that the last update used.
+
+    >>> optimizer = fn.transforms.chain(fn.transforms.clip_by_global_norm(1.0), fn.transforms.scale(0.5))
+    >>> hyperparams(optimizer.init({"w": jnp.ones(2)}))
+    {'0/max_norm': Array(1., dtype=float32), '1/factor': Array(0.5, dtype=float32)}
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(opt_state)
+    return {_number_path(path): leaf for path, leaf in leaves if _field(path) in ("hyperparams", "scheduled")}
+
+
+def with_hyperparams(opt_state: PyTree, values: Mapping[str, Any]) -> PyTree:
+    """Return the state with numbers set, each by its path or, where only one has it, by its name.
+
+    Dtypes and shapes stay as they are, so a compiled step is not compiled again.
+
+    Raises: PathError for an unknown path (with the nearest) or a name that several numbers share; ValueError for a
+    value that the factory would refuse, and for a number that follows a schedule.
+
+    >>> state = fn.transforms.scale(0.5).init({"w": jnp.ones(2)})
+    >>> hyperparams(with_hyperparams(state, {"factor": 0.25}))
+    {'factor': Array(0.25, dtype=float32)}
+    """
+    leaves, treedef = jax.tree_util.tree_flatten_with_path(opt_state)
+    fields = {_number_path(path): _field(path) for path, _ in leaves if _field(path) in ("hyperparams", "scheduled")}
+    settings = {}
+    for name, value in values.items():
+        path = _resolve(name, fields)
+        if fields[path] == "scheduled":
+            raise ValueError(
+                f"with_hyperparams: {path!r} follows a schedule, so a value set here would be lost at the next update;"
+                " make the optimizer with a number instead"
+            )
+        check_number("with_hyperparams", path.rpartition("/")[2], value)
+        settings[path] = value
+
+    def replace(path: tuple[Any, ...], leaf: Array) -> Array:
+        name = _number_path(path) if _field(path) == "hyperparams" else None
+        return (
+            jnp.broadcast_to(jnp.asarray(settings[name]).astype(leaf.dtype), leaf.shape) if name in settings else leaf
+        )
+
+    return jax.tree.unflatten(treedef, [replace(path, leaf) for path, leaf in leaves])
+
+
+def _field(path: tuple[Any, ...]) -> str | None:
+    """Return the name of the field that holds the dict of this leaf, if it is one of a dict in a field."""
+    if len(path) < 2 or not isinstance(path[-1], jax.tree_util.DictKey):
+        return None
+    return path[-2].name if isinstance(path[-2], jax.tree_util.GetAttrKey) else None
+
+
+def _number_path(path: tuple[Any, ...]) -> str:
+    return tree.path_name((*path[:-2], path[-1]))
+
+
+def _resolve(name: str, known: Mapping[str, Any]) -> str:
+    if name in known:
+        return name
+    found = [path for path in known if path.rpartition("/")[2] == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise PathError(
+            "with_hyperparams", f"{name!r} names several numbers", f"use one of {', '.join(map(repr, found))}."
+        )
+    last_names = {path.rpartition("/")[2] for path in known}
+    raise PathError(
+        "with_hyperparams", f"no number is called {name!r}", near_matches(name, known if "/" in name else last_names)
+    )

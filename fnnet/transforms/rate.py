@@ -1,0 +1,79 @@
+"""Scaling of updates by one number: a factor, or the negative learning rate, constant or scheduled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from fnnet import tree
+from fnnet.core import Optimizer, Params
+from fnnet.transforms.hyperparams import Number, ScalarOrSchedule, as_leaves
+from fnnet.transforms.precision import increment, times
+
+
+class ScaleState(NamedTuple):
+    """State of `scale`, and of `scale_by_learning_rate` with a number."""
+
+    hyperparams: dict[str, Array]
+
+
+class ScheduledState(NamedTuple):
+    """State of `scale_by_learning_rate` with a schedule: the updates made, and the rate that the last one used."""
+
+    count: Array
+    scheduled: dict[str, Array]
+
+
+def scale(factor: Number) -> Optimizer:
+    """Multiply updates by `factor`, any finite number of at least 0.
+
+    >>> scale(3.0).update({"w": jnp.ones(1)}, scale(3.0).init(None))[0]
+    {'w': Array([3.], dtype=float32)}
+    """
+    leaves = as_leaves("scale", factor=factor)
+
+    def update(grads: Params, state: ScaleState, params: Params = None, **extra: Any) -> tuple[Params, ScaleState]:
+        return tree.scale(state.hyperparams["factor"], grads), state
+
+    return Optimizer(lambda params: ScaleState(leaves()), update)
+
+
+def scale_by_learning_rate(learning_rate: ScalarOrSchedule) -> Optimizer:
+    """Multiply updates by −learning_rate: the last link of an optimizer, where ascent becomes descent.
+
+    A schedule is a function of the number of updates made before this one, so the first update uses ``schedule(0)``;
+    the value that the last update used (before any: the first) is in the state beside the count.
+
+    >>> rate = scale_by_learning_rate(fn.schedules.step(0.5, every=10, factor=0.1))
+    >>> fn.transforms.hyperparams(rate.init({"w": jnp.ones(1)}))
+    {'learning_rate': Array(0.5, dtype=float32)}
+    """
+    if callable(learning_rate):
+        return _scale_by_schedule(learning_rate)
+    leaves = as_leaves("learning rate", learning_rate=learning_rate)
+
+    def update(grads: Params, state: ScaleState, params: Params = None, **extra: Any) -> tuple[Params, ScaleState]:
+        return tree.map(lambda g: times(-state.hyperparams["learning_rate"], g), grads), state
+
+    return Optimizer(lambda params: ScaleState(leaves()), update)
+
+
+def _scale_by_schedule(schedule: Callable[[Array], Array]) -> Optimizer:
+    def rate_at(count: Array) -> Array:
+        return jnp.asarray(schedule(count)).astype(jnp.result_type(float))
+
+    def init(params: Params) -> ScheduledState:
+        count = jnp.zeros((), jnp.int32)
+        return ScheduledState(count, {"learning_rate": rate_at(count)})
+
+    def update(
+        grads: Params, state: ScheduledState, params: Params = None, **extra: Any
+    ) -> tuple[Params, ScheduledState]:
+        rate = rate_at(state.count)
+        updates = tree.map(lambda g: times(-rate, g), grads)
+        return updates, ScheduledState(increment(state.count), {"learning_rate": rate})
+
+    return Optimizer(init, update)

@@ -1,13 +1,30 @@
 """Functional neural networks on JAX: networks, optimizers and whole training runs as pure functions of pytrees."""
 
-from fnnet import activations, core, errors, initializers, layers, tree
+from fnnet import (
+    activations,
+    callbacks,
+    core,
+    data,
+    errors,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    optimizers,
+    transforms,
+    tree,
+)
 from fnnet.compose import as_layer, serial
 from fnnet.core import Layer, Masked, Metric, Optimizer, Task, TrainState
+from fnnet.fitting import Fit, fit
 from fnnet.layers import dense
+from fnnet.optimizers import adam, sgd
+from fnnet.training import evaluate, init, predict, run, step
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Fit",
     "Layer",
     "Masked",
     "Metric",
@@ -15,12 +32,26 @@ __all__ = [
     "Task",
     "TrainState",
     "activations",
+    "adam",
     "as_layer",
+    "callbacks",
     "core",
+    "data",
     "dense",
     "errors",
+    "evaluate",
+    "fit",
+    "init",
     "initializers",
     "layers",
+    "losses",
+    "metrics",
+    "optimizers",
+    "predict",
+    "run",
     "serial",
+    "sgd",
+    "step",
+    "transforms",
     "tree",
 ]

@@ -93,9 +93,9 @@ def _evaluate(task: Task, params: Params, state: State, data: PyTree, batch_size
         total, count, accumulators = carry
         rows = number * batch_size + jnp.arange(batch_size)
         x, y, weight = _unpack(_take(data, jnp.minimum(rows, size - 1)))
-        weight = (rows < size).astype(jnp.float32) * (1.0 if weight is None else weight.astype(jnp.float32))
+        weight = (rows < size).astype(total.dtype) * (1.0 if weight is None else weight.astype(total.dtype))
         prediction, _ = task.net.apply(params, state, x)
-        losses = task.loss(prediction, y).astype(jnp.float32)
+        losses = task.loss(prediction, y).astype(total.dtype)
         weights = jnp.broadcast_to(align(weight, losses, axis=0), losses.shape)
         accumulators = tuple(
             metric.update(acc, prediction, y, weight) for metric, acc in zip(task.metrics, accumulators, strict=True)

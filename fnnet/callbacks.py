@@ -1,0 +1,105 @@
+"""What a run tells the host between chunks, and the functions that listen: they show, record, or end the run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple, TextIO, TypeAlias
+
+from fnnet.core import TrainState
+
+
+class Event(NamedTuple):
+    """What a callback is told, at the ``"start"``, after each ``"chunk"``, each ``"epoch"``, and at the ``"end"``.
+
+    `logs` holds the mean training loss since the last event of its kind and, for an epoch, the validation metrics under
+    ``val_`` names. `seconds` have passed since the start. `state` is valid during the call only: its buffers are reused.
+    """
+
+    kind: str
+    step: int
+    steps: int
+    steps_an_epoch: int
+    batch_size: int
+    seconds: float
+    logs: dict[str, float]
+    state: TrainState
+
+
+Callback: TypeAlias = Callable[[Event], bool | None]
+"""Called with every event; returning True ends the run after it."""
+
+
+def progress(title: str = "training", *, stream: TextIO | None = None) -> Callback:
+    """Return a callback that shows live progress on `stream` (standard error): ETA, samples/s, loss and metrics.
+
+    On a terminal a bar, drawn by `rich` (``pip install 'fnnet[cli]'``); elsewhere, or without rich, a line every tenth of
+    the run.
+    """
+    stream = sys.stderr if stream is None else stream
+    try:
+        from rich.console import Console
+    except ImportError:
+        return _lines(title, stream)
+    console = Console(file=stream)
+    return _bar(title, console) if console.is_terminal else _lines(title, stream)
+
+
+def describe(logs: dict[str, Any]) -> str:
+    """Return the scalar logs on one line.
+
+    >>> from fnnet import callbacks
+    >>> callbacks.describe({"epoch": 1.0, "step": 8, "loss": 0.25, "val_accuracy": 0.5})
+    'loss 0.2500  val_accuracy 0.5000'
+    """
+    scalars = {name: v for name, v in logs.items() if name not in ("epoch", "step") and not getattr(v, "ndim", 0)}
+    return "  ".join(f"{name} {float(value):.4f}" for name, value in scalars.items())
+
+
+def _lines(title: str, stream: TextIO) -> Callback:
+    told = {"tenth": 0, "first": 0}
+
+    def callback(event: Event) -> None:
+        if event.kind == "start":
+            told["first"] = event.step
+            return
+        done, todo = event.step - told["first"], max(1, event.steps - told["first"])
+        tenth = 10 * done // todo
+        if event.kind == "epoch" and tenth > told["tenth"]:
+            told["tenth"] = tenth
+            rate = done * event.batch_size / max(event.seconds, 1e-9)
+            epoch, epochs = event.step / event.steps_an_epoch, event.steps / event.steps_an_epoch
+            line = f"{title}: epoch {epoch:.4g}/{epochs:.4g}  {describe(event.logs)}  {rate:,.0f} samples/s"
+            stream.write(line + "\n")
+            stream.flush()
+
+    return callback
+
+
+def _bar(title: str, console: Any) -> Callback:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f} steps"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[rate]:,.0f} samples/s  {task.fields[words]}"),
+    )
+    bar = Progress(*columns, console=console)
+    words: dict[str, Any] = {}
+
+    def callback(event: Event) -> None:
+        if event.kind == "start":
+            bar.start()
+            bar.add_task(title, total=event.steps, completed=event.step, rate=0.0, words="compiling", first=event.step)
+            return
+        words.update(event.logs)
+        task = bar.tasks[0]
+        rate = (event.step - task.fields["first"]) * event.batch_size / max(event.seconds, 1e-9)
+        bar.update(task.id, completed=event.step, rate=rate, words=describe(words))
+        if event.kind == "end":
+            bar.stop()
+
+    return callback

@@ -1,0 +1,166 @@
+"""The host's loop: dispatches compiled chunks of a run, and between chunks reports, validates and listens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Int, PyTree
+
+from fnnet import sampling, training
+from fnnet.callbacks import Callback, Event
+from fnnet.core import Key, Task, TrainState
+from fnnet.data import check
+from fnnet.errors import inside
+
+_CAPACITY = 4096  # the most steps a chunk may have: the length of its buffer of losses
+_SECONDS_A_CHUNK = 0.5  # between two words to the host
+
+
+class Fit(NamedTuple):
+    """The result of a run.
+
+    `history`: ``step`` and ``loss`` of every step. `metrics`: one row an epoch: ``epoch``, ``step``, ``loss`` (mean over
+    the epoch) and, with validation data, ``val_loss`` and ``val_`` each metric.
+    """
+
+    state: TrainState
+    history: dict[str, np.ndarray]
+    metrics: dict[str, np.ndarray]
+
+
+def fit(
+    task: Task,
+    data: PyTree,
+    *,
+    key: Key | None = None,
+    epochs: int | None = None,
+    steps: int | None = None,
+    batch_size: int = 32,
+    validation: PyTree | None = None,
+    callbacks: Sequence[Callback] = (),
+    state: TrainState | None = None,
+) -> Fit:
+    """Train `task` on `data`, ``(x, y)`` or ``(x, y, weight)``, for a number of `epochs` or of `steps`.
+
+    Starts afresh from `key`, or goes on from `state` (which is left as it is). An epoch is ``n // batch_size`` steps;
+    after each one the task's metrics are taken on `validation`, and the callbacks are told.
+
+    Law: the last state and the losses are those of ``training.run``, bit for bit on CPU, whatever the chunks.
+    Raises: DataError for data that is empty, not finite, of unequal lengths, with labels outside the classes, or smaller
+    than a batch; ValueError unless exactly one of `epochs` and `steps`, and one of `key` and `state`, is given.
+
+    >>> x, y = jnp.eye(4), jnp.arange(4)
+    >>> task = fn.Task(fn.dense(4), fn.losses.cross_entropy, fn.sgd(1.0))
+    >>> result = fn.fit(task, (x, y), key=jax.random.key(0), steps=3, batch_size=4)
+    >>> int(result.state.step), result.history["loss"].shape
+    (3, (3,))
+    """
+    _check_arguments(key, state, epochs, steps)
+    check(data, batch_size=batch_size)
+    data = jax.tree.map(jnp.asarray, data)
+    if state is None:
+        state = training.init(task, key, jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), data[0]))
+    _check_targets(task, state, data)
+    if validation is not None:
+        check(validation)
+        _check_targets(task, state, validation)
+    per_epoch = sampling.length(data) // batch_size
+    steps = epochs * per_epoch if steps is None else steps
+    first, done, pace, stop = int(state.step), 0, 1, False
+    tell = partial(_tell, callbacks, first + steps, per_epoch, batch_size, time.perf_counter())
+    losses: list[np.ndarray] = []
+    table: list[dict[str, float]] = []
+    ts = jax.tree.map(jnp.copy, state)  # the chunks reuse the buffers that they are given
+    stop = tell("start", ts, {})
+    while done < steps and not stop:
+        length = min(pace, _CAPACITY, steps - done, per_epoch - (first + done) % per_epoch)
+        began = time.perf_counter()
+        ts, chunk = _chunk(task, ts, data, length, batch_size)
+        losses.append(np.asarray(chunk)[:length])
+        pace = _next_pace(length, time.perf_counter() - began)
+        done += length
+        stop = tell("chunk", ts, {"loss": float(losses[-1].mean())})
+        if (first + done) % per_epoch == 0 or done == steps:
+            table.append(_epoch_row(task, ts, per_epoch, losses, validation))
+            stop = tell("epoch", ts, table[-1]) or stop
+    tell("end", ts, table[-1] if table else {})
+    history = {"step": first + 1 + np.arange(done), "loss": np.concatenate([np.zeros(0, np.float32), *losses])}
+    return Fit(ts, history, {name: np.asarray([row[name] for row in table]) for name in (table[0] if table else ())})
+
+
+@partial(jax.jit, static_argnums=(0, 4), donate_argnums=1)
+def _chunk(
+    task: Task, ts: TrainState, data: PyTree, length: Int[Array, ""], batch_size: int
+) -> tuple[TrainState, Array]:
+    """Make `length` updates. The bound is traced, so that one program serves every length."""
+
+    def body(n: Int[Array, ""], carry: tuple[TrainState, Array]) -> tuple[TrainState, Array]:
+        ts, losses = carry
+        ts, logs = training.step(task, ts, training.batch_at(ts, data, batch_size))
+        return ts, losses.at[n].set(logs["loss"].astype(losses.dtype))
+
+    return lax.fori_loop(0, length, body, (ts, jnp.zeros(_CAPACITY, jnp.float32)))
+
+
+def _next_pace(length: int, seconds: float) -> int:
+    """Return the length of the next chunk: one that should last ``_SECONDS_A_CHUNK``, growing at most eightfold."""
+    return max(1, min(8 * length, int(length * _SECONDS_A_CHUNK / max(seconds, 1e-9))))
+
+
+def _epoch_row(
+    task: Task, ts: TrainState, per_epoch: int, losses: list[np.ndarray], validation: PyTree | None
+) -> dict[str, Any]:
+    recent = np.concatenate(losses)[-per_epoch:]
+    row = {"epoch": int(ts.step) / per_epoch, "step": int(ts.step), "loss": float(recent.mean())}
+    if validation is None:
+        return row
+    values = jax.device_get(training.evaluate(task, ts, validation))
+    return row | {f"val_{name}": value for name, value in values.items()}
+
+
+def _tell(
+    callbacks: Sequence[Callback],
+    steps: int,
+    per_epoch: int,
+    batch_size: int,
+    start: float,
+    kind: str,
+    ts: TrainState,
+    logs: dict[str, Any],
+) -> bool:
+    """Tell every callback, and return whether any asks to stop."""
+    seconds = time.perf_counter() - start
+    event = Event(kind, int(ts.step), steps, per_epoch, batch_size, seconds, logs, ts)
+    return any([callback(event) for callback in callbacks])
+
+
+def _check_arguments(key: Key | None, state: TrainState | None, epochs: int | None, steps: int | None) -> None:
+    if (epochs is None) == (steps is None):
+        raise ValueError(f"fit: expected exactly one of epochs and steps, got epochs={epochs}, steps={steps}")
+    if (key is None) == (state is None):
+        raise ValueError("fit: expected exactly one of key (start afresh) and state (go on), got both or neither")
+    if (count := steps if epochs is None else epochs) is not None and count < 0:
+        raise ValueError(f"fit: expected a number of epochs or steps of at least 0, got {count}")
+
+
+def _check_targets(task: Task, ts: TrainState, data: PyTree) -> None:
+    """Let the loss see all integer targets once, outside the compiled run, where it can raise an error about them."""
+    x, y = data[0], data[1]
+    if not all(jnp.issubdtype(leaf.dtype, jnp.integer) for leaf in jax.tree.leaves(y)):
+        return
+    size = sampling.length(y)
+    rows = min(size, _CAPACITY)
+    example = jax.tree.map(lambda a: jax.ShapeDtypeStruct((rows, *a.shape[1:]), a.dtype), x)
+    output = jax.eval_shape(lambda p, s, v: task.net.apply(p, s, v)[0], ts.params, ts.state, example)
+    prediction = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), output)
+    for first in range(0, size, rows):
+        start = min(first, size - rows)
+        with inside("targets"):
+            task.loss(prediction, jax.tree.map(lambda a, start=start: a[start : start + rows], y))

@@ -1,0 +1,154 @@
+"""`fit` is `run` with a host that listens."""
+
+from __future__ import annotations
+
+import io
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from test_training import BATCH, TASK, make_data, make_task, run
+
+import fnnet as fn
+from fnnet import callbacks, fitting
+
+
+@pytest.mark.leaks
+@pytest.mark.parametrize("capacity", [1, 3, 4096])
+def test_fit_is_run_whatever_the_chunks(capacity, monkeypatch):
+    """The state and the losses of fit are those of run, bit for bit, in chunks of any length."""
+    monkeypatch.setattr(fitting, "_CAPACITY", capacity)
+    fitting._chunk.clear_cache()
+    data = make_data()
+    result = fn.fit(TASK, data, key=jax.random.key(1), steps=13, batch_size=BATCH)
+    end, logs = run(TASK, fn.init(TASK, jax.random.key(1), data[0]), data, steps=13, batch_size=BATCH)
+    fitting._chunk.clear_cache()
+    chex.assert_trees_all_equal(result.state, end)
+    np.testing.assert_array_equal(result.history["loss"], logs["loss"])
+    np.testing.assert_array_equal(result.history["step"], np.arange(1, 14))
+
+
+def test_fit_compiles_once():
+    """One program serves every length of chunk, and a second fit of the same shapes."""
+    fitting._chunk.clear_cache()
+    for steps in (3, 9):
+        fn.fit(TASK, make_data(), key=jax.random.key(0), steps=steps, batch_size=BATCH)
+    assert fitting._chunk._cache_size() == 1
+
+
+def test_fit_goes_on_from_a_state_and_leaves_it():
+    """fit(a + b) = fit(b, state=fit(a).state), and the given state can be used again."""
+    data = make_data()
+    first = fn.fit(TASK, data, key=jax.random.key(0), steps=4, batch_size=BATCH)
+    second = fn.fit(TASK, data, state=first.state, steps=5, batch_size=BATCH)
+    again = fn.fit(TASK, data, state=first.state, steps=5, batch_size=BATCH)
+    whole = fn.fit(TASK, data, key=jax.random.key(0), steps=9, batch_size=BATCH)
+    chex.assert_trees_all_equal(second.state, again.state, whole.state)
+    assert second.history["step"].tolist() == [5, 6, 7, 8, 9]
+
+
+def test_metrics_of_every_epoch():
+    """Each epoch has a row: the mean training loss, and the validation metrics of that moment."""
+    data, validation = make_data(), make_data(seed=1)
+    result = fn.fit(TASK, data, key=jax.random.key(0), epochs=3, batch_size=BATCH, validation=validation)
+    assert result.metrics["epoch"].tolist() == [1, 2, 3]
+    assert result.metrics["step"].tolist() == [5, 10, 15]
+    np.testing.assert_allclose(result.metrics["loss"], result.history["loss"].reshape(3, 5).mean(1), rtol=1e-6)
+    last = fn.evaluate(TASK, result.state, validation)
+    np.testing.assert_allclose(result.metrics["val_loss"][-1], last["loss"], rtol=1e-6)
+    np.testing.assert_allclose(result.metrics["val_accuracy"][-1], last["accuracy"], rtol=1e-6)
+
+
+def test_learns_digits():
+    """A small network reads at least 94 of 100 unseen handwritten digits after 15 epochs."""
+    train, test = fn.data.split(fn.data.digits(), (0.8, 0.2), seed=0)
+    task = make_task(net=fn.serial(fn.dense(64), jax.nn.relu, fn.dense(10)), optimizer=fn.adam(3e-3))
+    result = fn.fit(task, train.arrays, key=jax.random.key(0), epochs=15, batch_size=32)
+    assert fn.evaluate(task, result.state, test.arrays)["accuracy"] > 0.94
+
+
+def test_a_callback_ends_the_run():
+    """A callback that returns True ends the run after its event; the state so far is returned."""
+    result = fn.fit(
+        TASK,
+        make_data(),
+        key=jax.random.key(0),
+        epochs=50,
+        batch_size=BATCH,
+        callbacks=[lambda event: event.kind == "epoch" and event.step >= 10],
+    )
+    assert int(result.state.step) == 10
+    assert len(result.metrics["epoch"]) == 2
+
+
+def test_events_come_in_order():
+    """start, then chunks and epochs, then end; steps never go back."""
+    events = []
+    fn.fit(TASK, make_data(), key=jax.random.key(0), epochs=2, batch_size=BATCH, callbacks=[events.append])
+    kinds = [event.kind for event in events]
+    assert (kinds[0], kinds[-1], kinds.count("epoch")) == ("start", "end", 2)
+    assert set(kinds[1:-1]) == {"chunk", "epoch"}
+    assert [event.step for event in events] == sorted(event.step for event in events)
+    assert events[-1].steps == 10
+
+
+def test_no_step_is_no_change():
+    """A run of no steps returns the initial state and empty history."""
+    result = fn.fit(TASK, make_data(), key=jax.random.key(0), steps=0, batch_size=BATCH)
+    assert result.history["loss"].shape == (0,)
+    assert result.metrics == {}
+    chex.assert_trees_all_equal(result.state, fn.init(TASK, jax.random.key(0), make_data()[0]))
+
+
+def test_progress_writes_lines_where_there_is_no_terminal():
+    """At most a line a tenth of the run, with epoch, loss and rate."""
+    out = io.StringIO()
+    bar = callbacks.progress("digits", stream=out)
+    fn.fit(TASK, make_data(), key=jax.random.key(0), epochs=20, batch_size=BATCH, callbacks=[bar])
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 10
+    assert lines[-1].startswith("digits: epoch 20/20  loss ")
+    assert lines[-1].endswith(" samples/s")
+
+
+def test_progress_draws_a_bar_on_a_terminal(monkeypatch):
+    """On a terminal the bar counts steps to the end and shows the last logs."""
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "160")
+    out = Terminal()
+    bar = callbacks.progress("digits", stream=out)
+    fn.fit(TASK, make_data(), key=jax.random.key(0), epochs=2, batch_size=BATCH, callbacks=[bar])
+    assert "10/10 steps" in out.getvalue()
+    assert "loss" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"key": jax.random.key(0)}, "exactly one of epochs and steps"),
+        ({"key": jax.random.key(0), "steps": 1, "epochs": 1}, "got epochs=1, steps=1"),
+        ({"steps": 1}, "exactly one of key"),
+        ({"key": jax.random.key(0), "epochs": -1}, "at least 0, got -1"),
+    ],
+)
+def test_contradicting_arguments(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        fn.fit(TASK, make_data(), batch_size=BATCH, **arguments)
+
+
+def test_bad_data_is_refused_before_training():
+    """Rows that are not finite, and labels outside the classes, are named before a step is made."""
+    x, y = make_data()
+    with pytest.raises(fn.errors.DataError, match=r"finite"):
+        fn.fit(TASK, (x.at[3, 1].set(jnp.nan), y), key=jax.random.key(0), steps=1, batch_size=BATCH)
+    with pytest.raises(fn.errors.DataError, match=r"label.* 7"):
+        fn.fit(TASK, (x, y.at[5].set(7)), key=jax.random.key(0), steps=1, batch_size=BATCH)
+    with pytest.raises(fn.errors.DataError, match=r"label.* 7"):
+        fn.fit(TASK, (x, y), key=jax.random.key(0), steps=1, batch_size=BATCH, validation=(x, y.at[5].set(7)))

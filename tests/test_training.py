@@ -1,0 +1,219 @@
+"""A run is a function of (task, key, data): the same, however it is cut, compiled or mapped."""
+
+from __future__ import annotations
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+from scipy.special import log_softmax
+
+import fnnet as fn
+from fnnet import training
+
+SIZE, BATCH = 40, 8
+
+
+def make_data(seed=0):
+    x = np.random.default_rng(seed).normal(size=(SIZE, 4)).astype(np.float32)
+    return jnp.asarray(x), jnp.asarray((x[:, 0] > 0).astype(np.int32) + (x[:, 1] > 0).astype(np.int32))
+
+
+def make_task(**overrides):
+    parts = {
+        "net": fn.serial(fn.dense(6), jax.nn.relu, fn.dense(3)),
+        "loss": fn.losses.cross_entropy,
+        "optimizer": fn.adam(0.01),
+        "metrics": (fn.metrics.accuracy(),),
+    }
+    return fn.Task(**(parts | overrides))
+
+
+TASK = make_task()
+run = jax.jit(fn.run, static_argnames=("task", "steps", "batch_size"))
+
+
+def test_step_is_a_gradient_step(x64):
+    """One step of sgd moves the parameters by -rate times the gradient, taken here by finite differences."""
+    task = make_task(optimizer=fn.sgd(0.5))
+    x, y = (jnp.asarray(np.asarray(a), d) for a, d in zip(make_data(), (jnp.float64, jnp.int32), strict=True))
+    ts = fn.init(task, jax.random.key(0), x)
+    after, logs = fn.step(task, ts, (x, y))
+
+    def objective(params):
+        z = np.maximum(x @ params["dense_0"]["kernel"] + params["dense_0"]["bias"][None], 0)
+        z = z @ params["dense_1"]["kernel"] + params["dense_1"]["bias"][None]
+        return -log_softmax(z, axis=1)[np.arange(SIZE), y].mean()
+
+    params = jax.tree.map(np.array, ts.params)
+    np.testing.assert_allclose(logs["loss"], objective(params), rtol=1e-12)
+    for layer, name, place in [("dense_0", "kernel", (1, 2)), ("dense_1", "bias", (0,)), ("dense_1", "kernel", (3, 1))]:
+        moved = after.params[layer][name][place] - ts.params[layer][name][place]
+        sides = []
+        for sign in (1, -1):
+            nudged = jax.tree.map(np.array, ts.params)
+            nudged[layer][name][place] += sign * 1e-6
+            sides.append(objective(nudged))
+        np.testing.assert_allclose(moved, -0.5 * (sides[0] - sides[1]) / 2e-6, rtol=1e-6, atol=1e-9)
+
+
+def test_weights_are_repetitions():
+    """A batch where row i weighs w_i gives the update of the batch where row i stands w_i times."""
+    x, y = make_data()
+    task = make_task(optimizer=fn.sgd(0.1))
+    ts = fn.init(task, jax.random.key(0), x)
+    weight = np.arange(SIZE) % 3
+    weighted, _ = fn.step(task, ts, (x, y, jnp.asarray(weight, jnp.float32)))
+    repeated, _ = fn.step(task, ts, (jnp.repeat(x, weight, axis=0), jnp.repeat(y, weight)))
+    chex.assert_trees_all_close(weighted.params, repeated.params, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.leaks
+@pytest.mark.lowest
+def test_run_of_a_plus_b_is_run_of_a_then_b():
+    """run(a + b) = run(b) after run(a), bit for bit."""
+    data, ts = make_data(), fn.init(TASK, jax.random.key(1), make_data()[0])
+    whole, logs = run(TASK, ts, data, steps=13, batch_size=BATCH)
+    middle, first = run(TASK, ts, data, steps=6, batch_size=BATCH)
+    end, second = run(TASK, middle, data, steps=7, batch_size=BATCH)
+    chex.assert_trees_all_equal(whole, end)
+    np.testing.assert_array_equal(logs["loss"], np.concatenate([first["loss"], second["loss"]]))
+
+
+@pytest.mark.lowest
+def test_run_over_seeds_is_vmapped():
+    """vmap of a run over keys is the runs of each key, to rounding."""
+    data, keys = make_data(), jax.random.split(jax.random.key(3), 3)
+
+    def trained(key):
+        return fn.run(TASK, fn.init(TASK, key, data[0]), data, steps=10, batch_size=BATCH)[1]["loss"]
+
+    together = jax.jit(jax.vmap(trained))(keys)
+    alone = jnp.stack([jax.jit(trained)(key) for key in keys])
+    np.testing.assert_allclose(together, alone, rtol=1e-5)
+    assert len(np.unique(together[:, 0])) == 3
+
+
+@pytest.mark.leaks
+def test_gradient_through_a_run(x64):
+    """d(last loss)/d(initial parameter) through a whole run equals finite differences."""
+    x, y = make_data()
+    data = (x.astype(jnp.float64), y)
+    task = make_task(optimizer=fn.sgd(0.1), net=fn.serial(fn.dense(5), jnp.tanh, fn.dense(3)))
+    ts = fn.init(task, jax.random.key(0), data[0])
+
+    @jax.jit
+    def last_loss(params):
+        end, _ = fn.run(task, ts._replace(params=params), data, steps=5, batch_size=BATCH)
+        return fn.evaluate(task, end, data)["loss"]
+
+    check_grads(last_loss, (ts.params,), order=1, modes=["rev"], rtol=1e-5, atol=1e-7)
+
+
+def test_an_epoch_sees_every_row_once():
+    """The batches of an epoch are disjoint and together all rows, in another order each epoch."""
+    ts = fn.init(TASK, jax.random.key(5), make_data()[0])
+    rows = jnp.arange(SIZE)
+    steps = jnp.arange(3 * SIZE // BATCH)
+    batches = jax.vmap(lambda step: training.batch_at(ts._replace(step=step), rows, BATCH))(steps).reshape(3, SIZE)
+    for epoch in batches:
+        np.testing.assert_array_equal(np.sort(epoch), rows)
+    assert not np.array_equal(batches[0], batches[1])
+
+
+@pytest.mark.parametrize("batch_size", [7, 8, 40, 100])
+def test_evaluate_is_exact_over_any_batches(batch_size):
+    """The loss and the metrics are those of the whole data at once, however ragged the last batch."""
+    x, y = make_data()
+    ts = fn.init(TASK, jax.random.key(2), x)
+    values = fn.evaluate(TASK, ts, (x, y), batch_size=batch_size)
+    logits = TASK.net(ts.params, x)
+    np.testing.assert_allclose(values["loss"], TASK.loss(logits, y).mean(), rtol=1e-6)
+    np.testing.assert_allclose(values["accuracy"], np.mean(np.argmax(logits, 1) == y), rtol=1e-6)
+    chex.assert_trees_all_close(fn.predict(TASK, ts, x, batch_size=batch_size), logits, rtol=1e-5, atol=1e-6)
+
+
+def test_evaluate_weighs_rows():
+    """Rows of weight zero do not count, even where their loss is not finite."""
+    x, y = make_data()
+    ts = fn.init(TASK, jax.random.key(2), x)
+    weight = jnp.asarray(np.arange(SIZE) < 30, jnp.float32)
+    bad = x.at[30:].set(jnp.nan)
+    whole = fn.evaluate(TASK, ts, (bad, y, weight), batch_size=16)
+    part = fn.evaluate(TASK, ts, (x[:30], y[:30]), batch_size=16)
+    chex.assert_trees_all_close(whole, part, rtol=1e-6)
+
+
+def test_any_pair_of_init_and_apply_and_of_init_and_update():
+    """A task takes pairs that are not ours: an update without extra arguments, a net with state of its own."""
+    data = make_data()
+
+    class Pair:
+        name = "mine"
+
+        @staticmethod
+        def init(key, x):
+            return (jnp.zeros((x.shape[-1], 3)),), ()
+
+        @staticmethod
+        def apply(params, state, x, *, key=None, train=False):
+            return x @ params[0], state
+
+    rule = fn.Optimizer(lambda params: (), lambda grads, state, params=None: (jax.tree.map(lambda g: -g, grads), state))
+    task = fn.Task(fn.serial(Pair(), head=fn.dense(3)), fn.losses.cross_entropy, rule)
+    ts = fn.init(task, jax.random.key(0), data[0])
+    _, logs = fn.run(task, ts, data, steps=20, batch_size=BATCH)
+    assert logs["loss"][-1] < logs["loss"][0]
+
+
+def test_the_optimizer_is_given_the_objective():
+    """`value_fn` of the parameters is `value`, and its gradient is `grad`."""
+    seen = {}
+
+    def update(grads, state, params=None, **extra):
+        seen["same"] = jnp.allclose(extra["value_fn"](params), extra["value"])
+        seen["gradient"] = jax.tree.map(jnp.allclose, jax.grad(extra["value_fn"])(params), extra["grad"])
+        return jax.tree.map(jnp.zeros_like, grads), state
+
+    task = make_task(optimizer=fn.Optimizer(lambda params: (), update))
+    fn.step(task, fn.init(task, jax.random.key(0), make_data()[0]), make_data())
+    assert all(jax.tree.leaves(seen))
+
+
+def test_complex_parameters_descend():
+    """With complex parameters a step of sgd lowers |w z - t|^2, and reaches its minimum."""
+    z = jnp.asarray([1 + 1j, 2 - 1j, -1j], jnp.complex64)
+    target = (0.5 - 2j) * z
+    net = fn.Layer(
+        "mul", lambda key, x: ({"w": jnp.zeros((), jnp.complex64)}, {}), lambda p, s, x, **_: (p["w"] * x, s)
+    )
+    task = fn.Task(net, lambda y, t: jnp.abs(y - t) ** 2, fn.sgd(0.1))
+    ts, _ = run(task, fn.init(task, jax.random.key(0), z), (z, target), steps=60, batch_size=3)
+    np.testing.assert_allclose(ts.params["w"], 0.5 - 2j, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ((jnp.ones((4, 2)), jnp.ones(3)), ["data[0] has 4", "data[1] has 3"]),
+        ((jnp.ones((0, 2)), jnp.ones(0)), ["at least one example", "got 0"]),
+        ((jnp.ones((4, 2)), jnp.ones(4)), ["batch_size of at most the 4", "got 5", "batch_size=4"]),
+        ((jnp.ones((4, 2)), jnp.ones(())), ["data[1]", "scalar"]),
+        ((), ["at least one array"]),
+    ],
+)
+def test_bad_data_is_named(data, words):
+    """Data that cannot be run on is refused with what was expected and what was got."""
+    ts = fn.init(TASK, jax.random.key(0), jnp.ones((1, 2)))
+    with pytest.raises(fn.errors.DataError) as caught:
+        fn.run(TASK, ts, data, steps=1, batch_size=5)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_batch_is_a_tuple():
+    ts = fn.init(TASK, jax.random.key(0), jnp.ones((1, 2)))
+    with pytest.raises(fn.errors.DataError, match=r"expected \(x, y\) or \(x, y, weight\), got a tuple of 4"):
+        fn.step(TASK, ts, (1, 2, 3, 4))

@@ -1,0 +1,38 @@
+"""Layers made of layers. Every function here takes layers and returns one; none knows a concrete layer.
+
+A layer is anything with ``init`` and ``apply`` of the signatures of ``fnnet.core.Layer``, or a function array -> array.
+Compositions of several layers (``serial``, ``parallel``, ``residual``, ``shared``) give each child an entry of its own
+in parameters and state, and a key made of its name. Those of one layer (``repeat``, ``ensemble``, ``remat``,
+``precision``, ``stop_gradient``, ``named``, ``on_values``) have the entries of that layer.
+"""
+
+from fnnet.compose.affine import collapse
+from fnnet.compose.branches import add, as_tuple, concat, identity, parallel, residual
+from fnnet.compose.chains import serial
+from fnnet.compose.children import LayerLike, apply_child, as_layer, child_key
+from fnnet.compose.copies import SharedLayer, ensemble, repeat, shared
+from fnnet.compose.wrappers import named, on_values, precision, remat, stop_gradient
+
+__all__ = [
+    "LayerLike",
+    "SharedLayer",
+    "add",
+    "apply_child",
+    "as_layer",
+    "as_tuple",
+    "child_key",
+    "collapse",
+    "concat",
+    "ensemble",
+    "identity",
+    "named",
+    "on_values",
+    "parallel",
+    "precision",
+    "remat",
+    "repeat",
+    "residual",
+    "serial",
+    "shared",
+    "stop_gradient",
+]

@@ -1,0 +1,105 @@
+"""Affine nets collapse into one affine layer: depth without nonlinearity adds nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from fnnet.compose.children import LayerLike, as_layer
+from fnnet.core import Key, Layer, Params, Shaped, State
+from fnnet.errors import DataError, ShapeError
+from fnnet.shapes import align, check_last_axis
+
+
+def collapse(net: LayerLike, params: Params, x: Shaped, state: State = {}) -> tuple[Layer, Params]:  # noqa: B006
+    r"""Return the one affine layer that equals an affine net: :math:`W_n(\dots(W_1 x + b_1)\dots) + b_n = Wx + b`.
+
+    `x` is an example of the net's input, of shape (..., n); its values are not used. The net must map each vector of
+    the last axis to a vector. The layer's params are ``kernel (n, features)`` and ``bias (features,)``, as those of a
+    dense layer: the bias is the net at zero, the kernel its Jacobian there.
+
+    Law: for an affine net, ``layer(collapsed, x) = net(params, x)`` up to rounding, whatever its depth.
+    Raises: DataError if the net is not affine, naming the first of its layers whose output is not; ShapeError if it
+    does not map vectors to vectors.
+
+    >>> net = fn.serial(fn.dense(8), fn.dense(3))
+    >>> params, _ = net.init(jax.random.key(0), jnp.ones((2, 4)))
+    >>> layer, collapsed = fn.compose.collapse(net, params, jnp.ones((2, 4)))
+    >>> bool(jnp.allclose(layer(collapsed, jnp.ones((2, 4))), net(params, jnp.ones((2, 4))), atol=1e-5))
+    True
+    """
+    layer = as_layer(net)
+    zero = jnp.zeros(x.shape[-1:], x.dtype)
+
+    def function(v: Array) -> Array:
+        return layer.apply(params, state, v)[0]
+
+    bias = function(zero)
+    if not hasattr(bias, "ndim") or bias.ndim != 1:
+        raise ShapeError(
+            "collapse",
+            f"the net must map a vector to a vector, got {zero.shape} -> {jax.tree.map(jnp.shape, bias)}",
+            "collapse a net of the last axis.",
+        )
+    collapsed = {"kernel": jax.jacfwd(function)(zero).T, "bias": bias}
+    _check_affine(function, zero)
+    return _affine(bias.shape[0]), collapsed
+
+
+def _affine(features: int) -> Layer:
+    def init(key: Key, x: Shaped) -> tuple[Params, State]:
+        kernel = jax.nn.initializers.lecun_normal()(key, (x.shape[-1], features), x.dtype)
+        return {"kernel": kernel, "bias": jnp.zeros(features, x.dtype)}, {}
+
+    def apply(
+        params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
+    ) -> tuple[Any, State]:
+        check_last_axis("affine", x, params["kernel"].shape[0])
+        y = x @ params["kernel"]
+        return y + align(params["bias"], y), state
+
+    return Layer("affine", init, apply)
+
+
+def _check_affine(function: Callable[[Array], Array], zero: Array) -> None:
+    """Raise if the function, or any tagged value within it, departs from its own linearisation at zero.
+
+    Points of three sizes in random directions, both signs: a kink that the points of one size miss is met by another.
+    """
+    directions = jax.random.normal(jax.random.key(0), (16, zero.size), zero.dtype)
+    points = jnp.concatenate([size * directions for size in (0.1, 1.0, 100.0)])
+    tolerance = 64 * float(jnp.finfo(zero.dtype).eps) ** 0.75
+    for name, value in _tagged_values(function, zero).items():
+        at_zero, linear = jax.linearize(value, zero)
+
+        def departure(v: Array, value: Any = value, at_zero: Array = at_zero, linear: Any = linear) -> Array:
+            change = linear(v)
+            scale = jnp.abs(at_zero).max() + jnp.abs(change).max()
+            return jnp.abs(value(v) - at_zero - change).max() / jnp.maximum(scale, jnp.finfo(zero.dtype).tiny)
+
+        worst = float(jax.vmap(departure)(points).max())
+        if not worst <= tolerance:  # so that NaN is no pass
+            raise DataError(
+                "collapse",
+                f"the net must be affine, got {name} which departs from its linearisation by {worst:.2g} of its size",
+                "collapse the layers before and after it, each part on its own.",
+            )
+
+
+def _tagged_values(function: Callable[[Array], Array], x: Array) -> dict[str, Callable[[Array], Array]]:
+    """Return, by path and in order, the functions that compute each layer's output; last, the function itself."""
+    closed = jax.make_jaxpr(function)(x)
+    tagged = {}
+    for equation in closed.jaxpr.eqns:
+        if equation.primitive.name == "name" and jnp.issubdtype(equation.outvars[0].aval.dtype, jnp.floating):
+            tagged[str(equation.source_info.name_stack)] = equation.outvars
+
+    def value_of(variables: list[Any]) -> Callable[[Array], Array]:
+        jaxpr = closed.jaxpr.replace(outvars=variables)
+        return lambda v: jax.core.eval_jaxpr(jaxpr, closed.consts, v)[0]
+
+    return {path: value_of(variables) for path, variables in tagged.items()} | {"its output": function}

@@ -1,4 +1,4 @@
-"""Arithmetic and paths of pytrees: parameters, gradients, moments and accumulators are added and scaled as vectors are."""
+"""Arithmetic and paths of pytrees: parameters, gradients and moments are added and scaled as vectors are."""
 
 from __future__ import annotations
 
@@ -115,7 +115,11 @@ def mask(tree: PyTree, patterns: str | Iterable[str], *, where: str = "tree") ->
 
 def _sum_of_squares(leaf: Any) -> Array:
     leaf = jnp.asarray(leaf)
-    leaf = leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))
+    leaf = (
+        leaf
+        if jnp.issubdtype(leaf.dtype, jnp.inexact) and jnp.finfo(leaf.dtype).bits >= 32
+        else leaf.astype(jnp.float32)
+    )
     return jnp.sum(
         jnp.square(jnp.real(leaf)) + jnp.square(jnp.imag(leaf)) if jnp.iscomplexobj(leaf) else jnp.square(leaf)
     )

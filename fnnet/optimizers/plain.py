@@ -10,9 +10,10 @@ from fnnet.transforms.rate import scale_by_learning_rate
 
 
 def sgd(learning_rate: ScalarOrSchedule, momentum: Number | None = None, *, nesterov: bool = False) -> Optimizer:
-    r"""Gradient descent, :math:`\Delta\theta = -\eta g`; with `momentum`, of the decaying sum :math:`v \leftarrow \mu v + g`.
+    r"""Gradient descent, :math:`\Delta\theta = -\eta g`; with `momentum` along the decaying sum of gradients.
 
-    With `nesterov`, :math:`\Delta\theta = -\eta (g + \mu v)`. See `fnnet.transforms.add_momentum` for the conventions.
+    Momentum: :math:`v \leftarrow \mu v + g`, :math:`\Delta\theta = -\eta v`; with `nesterov`
+    :math:`\Delta\theta = -\eta (g + \mu v)`. See `fnnet.transforms.add_momentum` for the conventions.
     Raises: ValueError if `nesterov` is asked for without momentum.
 
     >>> optimizer = sgd(0.5)

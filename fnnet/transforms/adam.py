@@ -28,7 +28,7 @@ from fnnet.transforms.precision import (
 class AdamState(NamedTuple):
     """Moments of the gradient, in at least float32; `nu` is real."""
 
-    count: Array
+    count: Array  # type: ignore[assignment]  # the name hides tuple.count, as it does throughout the JAX world
     mu: Params
     nu: Params
     hyperparams: dict[str, Array]

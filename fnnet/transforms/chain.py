@@ -39,7 +39,7 @@ def chain(*transforms: Any) -> Optimizer:
 
 
 def as_optimizer(pair: Any) -> Optimizer:
-    """Return any pair of functions ``init`` and ``update`` as an ``Optimizer`` that ignores the extras it does not take.
+    """Return any pair of functions ``init`` and ``update`` as an ``Optimizer`` that ignores extras it does not take.
 
     Raises: TypeError if there is no ``init`` or no ``update``.
     """

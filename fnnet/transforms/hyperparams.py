@@ -23,7 +23,7 @@ _POSITIVE = frozenset({"max_norm", "max_value", "clipping", "every", "c1", "c2",
 
 
 def as_leaves(where: str, **numbers: Number) -> Callable[[], dict[str, Array]]:
-    """Check the numbers now, and return the function that makes them scalar arrays by name, of JAX's default float type.
+    """Check the numbers now, and return the function that makes them scalars by name, of JAX's default float type.
 
     New arrays at each call: two states share no buffer, so that either can be donated.
     Raises: ValueError, naming `where`, for a negative number, or a decay rate that is not below one.

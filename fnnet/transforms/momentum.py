@@ -22,9 +22,9 @@ class MomentumState(NamedTuple):
 def add_momentum(momentum: Number = 0.9, *, nesterov: bool = False) -> Optimizer:
     r"""Replace the gradient by its decaying sum, :math:`v \leftarrow \mu v + g`, :math:`u = v` (Polyak 1964).
 
-    With `nesterov`, :math:`u = g + \mu v` with the new v: Nesterov's method (1983) written in the parameters at which the
-    gradient is taken (Sutskever et al. 2013, section 2, after the change of variables). The sum is not multiplied by
-    1 − μ, and the learning rate comes after it, so a change of rate acts at once.
+    With `nesterov`, :math:`u = g + \mu v` with the new v: Nesterov's method (1983) written in the parameters at which
+    the gradient is taken (Sutskever et al. 2013, section 2, after the change of variables). The sum is not multiplied
+    by 1 − μ, and the learning rate comes after it, so a change of rate acts at once.
 
     >>> momentum = add_momentum(0.5)
     >>> state = momentum.init({"w": jnp.zeros(1)})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -11,6 +10,7 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Params
+from fnnet.errors import DtypeError
 
 
 def widen(grads: Params) -> Params:
@@ -24,8 +24,12 @@ def narrow(updates: Params, like: Params) -> Params:
 
 
 def wide_dtype(leaf: Any) -> Any:
-    """Return the leaf's dtype, at least float32."""
-    return jnp.promote_types(jnp.result_type(leaf), jnp.float32)
+    """Return the leaf's dtype, at least float32. Raises: DtypeError for integers and booleans."""
+    dtype = jnp.result_type(leaf)
+    if not jnp.issubdtype(dtype, jnp.inexact):
+        fix = "cast the parameters, or keep what is not learnt in the network's state."
+        raise DtypeError("optimizer", f"parameters and gradients must be floating-point, got {dtype}", fix)
+    return dtype if jnp.finfo(dtype).bits >= 32 else jnp.dtype(jnp.float32)
 
 
 def real_dtype(leaf: Any) -> Any:
@@ -67,12 +71,12 @@ def over(leaf: Array, divisor: Array) -> Array:
 def root(x: Array) -> Array:
     """Return √x, with derivative 0 at 0.
 
-    A unit that never fired has second moment 0: the derivative of a whole run by its hyperparameters stays finite there.
+    A unit that never fired has second moment 0: a run's derivative by its hyperparameters stays finite there.
     """
     return jnp.sqrt(x)
 
 
-@partial(root.defjvp, symbolic_zeros=False)
+@root.defjvp
 def _root_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     (x,), (dx,) = primals, tangents
     y = root(x)

@@ -23,7 +23,7 @@ class ScaleState(NamedTuple):
 class ScheduledState(NamedTuple):
     """State of `scale_by_learning_rate` with a schedule: the updates made, and the rate that the last one used."""
 
-    count: Array
+    count: Array  # type: ignore[assignment]  # the name hides tuple.count, as it does throughout the JAX world
     scheduled: dict[str, Array]
 
 

@@ -33,8 +33,8 @@ Callback: TypeAlias = Callable[[Event], bool | None]
 def progress(title: str = "training", *, stream: TextIO | None = None) -> Callback:
     """Return a callback that shows live progress on `stream` (standard error): ETA, samples/s, loss and metrics.
 
-    On a terminal a bar, drawn by `rich` (``pip install 'fnnet[cli]'``); elsewhere, or without rich, a line every tenth of
-    the run.
+    On a terminal a bar, drawn by `rich` (``pip install 'fnnet[cli]'``); elsewhere, or without rich, a line every
+    tenth of the run.
     """
     stream = sys.stderr if stream is None else stream
     try:

@@ -1,4 +1,4 @@
-"""The vocabulary: a layer, an optimizer, a metric, a task and a training state are tuples of pure functions and arrays."""
+"""The vocabulary: layer, optimizer, metric, task and training state, as tuples of pure functions and arrays."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -26,8 +26,8 @@ _SECONDS_A_CHUNK = 0.5  # between two words to the host
 class Fit(NamedTuple):
     """The result of a run.
 
-    `history`: ``step`` and ``loss`` of every step. `metrics`: one row an epoch: ``epoch``, ``step``, ``loss`` (mean over
-    the epoch) and, with validation data, ``val_loss`` and ``val_`` each metric.
+    `history`: ``step`` and ``loss`` of every step. `metrics`: one row an epoch: ``epoch``, ``step``, ``loss`` (mean
+    over the epoch) and, with validation data, ``val_loss`` and ``val_`` each metric.
     """
 
     state: TrainState
@@ -53,8 +53,8 @@ def fit(
     after each one the task's metrics are taken on `validation`, and the callbacks are told.
 
     Law: the last state and the losses are those of ``training.run``, bit for bit on CPU, whatever the chunks.
-    Raises: DataError for data that is empty, not finite, of unequal lengths, with labels outside the classes, or smaller
-    than a batch; ValueError unless exactly one of `epochs` and `steps`, and one of `key` and `state`, is given.
+    Raises: DataError for data that is empty, not finite, of unequal lengths, with labels outside the classes, or
+    smaller than a batch; ValueError unless exactly one of `epochs` and `steps`, and one of `key` and `state`, is given.
 
     >>> x, y = jnp.eye(4), jnp.arange(4)
     >>> task = fn.Task(fn.dense(4), fn.losses.cross_entropy, fn.sgd(1.0))
@@ -62,36 +62,50 @@ def fit(
     >>> int(result.state.step), result.history["loss"].shape
     (3, (3,))
     """
-    _check_arguments(key, state, epochs, steps)
+    count = _count(key, state, epochs, steps)
     check(data, batch_size=batch_size)
     data = jax.tree.map(jnp.asarray, data)
-    if state is None:
-        state = training.init(task, key, jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), data[0]))
-    _check_targets(task, state, data)
+    example = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), data[0])
+    ts = cast(TrainState, state) if key is None else training.init(task, key, example)
+    _check_targets(task, ts, data)
     if validation is not None:
         check(validation)
-        _check_targets(task, state, validation)
+        _check_targets(task, ts, validation)
     per_epoch = sampling.length(data) // batch_size
-    steps = epochs * per_epoch if steps is None else steps
-    first, done, pace, stop = int(state.step), 0, 1, False
-    tell = partial(_tell, callbacks, first + steps, per_epoch, batch_size, time.perf_counter())
-    losses: list[np.ndarray] = []
-    table: list[dict[str, float]] = []
-    ts = jax.tree.map(jnp.copy, state)  # the chunks reuse the buffers that they are given
-    stop = tell("start", ts, {})
-    while done < steps and not stop:
-        length = min(pace, _CAPACITY, steps - done, per_epoch - (first + done) % per_epoch)
+    first, steps = int(ts.step), count if epochs is None else count * per_epoch
+    plan = _Plan(first, first + steps, per_epoch, batch_size, time.perf_counter())
+    # The chunks reuse the buffers that they are given, so they are given a copy.
+    return _train(task, jax.tree.map(jnp.copy, ts), data, validation, plan, callbacks)
+
+
+class _Plan(NamedTuple):
+    first: int  # steps made before
+    last: int
+    per_epoch: int
+    batch_size: int
+    start: float  # seconds on the clock
+
+
+def _train(
+    task: Task, ts: TrainState, data: PyTree, validation: PyTree | None, plan: _Plan, callbacks: Sequence[Callback]
+) -> Fit:
+    at, pace = plan.first, 1
+    losses: list[np.ndarray] = [np.zeros(0, np.float32)]
+    table: list[dict[str, Any]] = []
+    stop = _tell(callbacks, plan, "start", ts, {})
+    while at < plan.last and not stop:
+        length = min(pace, _CAPACITY, plan.last - at, plan.per_epoch - at % plan.per_epoch)
         began = time.perf_counter()
-        ts, chunk = _chunk(task, ts, data, length, batch_size)
+        ts, chunk = _chunk(task, ts, data, length, plan.batch_size)
         losses.append(np.asarray(chunk)[:length])
         pace = _next_pace(length, time.perf_counter() - began)
-        done += length
-        stop = tell("chunk", ts, {"loss": float(losses[-1].mean())})
-        if (first + done) % per_epoch == 0 or done == steps:
-            table.append(_epoch_row(task, ts, per_epoch, losses, validation))
-            stop = tell("epoch", ts, table[-1]) or stop
-    tell("end", ts, table[-1] if table else {})
-    history = {"step": first + 1 + np.arange(done), "loss": np.concatenate([np.zeros(0, np.float32), *losses])}
+        at += length
+        stop = _tell(callbacks, plan, "chunk", ts, {"loss": float(losses[-1].mean())})
+        if at % plan.per_epoch == 0 or at == plan.last:
+            table.append(_epoch_row(task, ts, plan.per_epoch, losses, validation))
+            stop = _tell(callbacks, plan, "epoch", ts, table[-1]) or stop
+    _tell(callbacks, plan, "end", ts, table[-1] if table else {})
+    history = {"step": np.arange(plan.first, at) + 1, "loss": np.concatenate(losses)}
     return Fit(ts, history, {name: np.asarray([row[name] for row in table]) for name in (table[0] if table else ())})
 
 
@@ -125,29 +139,24 @@ def _epoch_row(
     return row | {f"val_{name}": value for name, value in values.items()}
 
 
-def _tell(
-    callbacks: Sequence[Callback],
-    steps: int,
-    per_epoch: int,
-    batch_size: int,
-    start: float,
-    kind: str,
-    ts: TrainState,
-    logs: dict[str, Any],
-) -> bool:
+def _tell(callbacks: Sequence[Callback], plan: _Plan, kind: str, ts: TrainState, logs: dict[str, Any]) -> bool:
     """Tell every callback, and return whether any asks to stop."""
-    seconds = time.perf_counter() - start
-    event = Event(kind, int(ts.step), steps, per_epoch, batch_size, seconds, logs, ts)
-    return any([callback(event) for callback in callbacks])
+    seconds = time.perf_counter() - plan.start
+    event = Event(kind, int(ts.step), plan.last, plan.per_epoch, plan.batch_size, seconds, logs, ts)
+    answers = [callback(event) for callback in callbacks]
+    return any(answers)
 
 
-def _check_arguments(key: Key | None, state: TrainState | None, epochs: int | None, steps: int | None) -> None:
-    if (epochs is None) == (steps is None):
-        raise ValueError(f"fit: expected exactly one of epochs and steps, got epochs={epochs}, steps={steps}")
+def _count(key: Key | None, state: TrainState | None, epochs: int | None, steps: int | None) -> int:
+    """Return the number of epochs or steps asked for; raise ValueError for arguments that contradict each other."""
     if (key is None) == (state is None):
         raise ValueError("fit: expected exactly one of key (start afresh) and state (go on), got both or neither")
-    if (count := steps if epochs is None else epochs) is not None and count < 0:
-        raise ValueError(f"fit: expected a number of epochs or steps of at least 0, got {count}")
+    counts = [count for count in (epochs, steps) if count is not None]
+    if len(counts) != 1:
+        raise ValueError(f"fit: expected exactly one of epochs and steps, got epochs={epochs}, steps={steps}")
+    if counts[0] < 0:
+        raise ValueError(f"fit: expected a number of epochs or steps of at least 0, got {counts[0]}")
+    return counts[0]
 
 
 def _check_targets(task: Task, ts: TrainState, data: PyTree) -> None:

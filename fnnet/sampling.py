@@ -30,10 +30,14 @@ def length(data: PyTree, *, where: str = "data") -> int:
             raise DataError(name, "expected a leading axis of examples, got a scalar", "pass arrays of shape (n, ...).")
     if len({shape[0] for shape in sizes.values()}) > 1:
         got = ", ".join(f"{name} has {shape[0]}" for name, shape in sizes.items())
-        raise DataError(where, f"expected one number of examples in all arrays, got {got}", "give each example one row.")
+        raise DataError(
+            where, f"expected one number of examples in all arrays, got {got}", "give each example one row."
+        )
     size = next(iter(sizes.values()))[0]
     if size == 0:
-        raise DataError(where, "expected at least one example, got 0", "check the filter or the file that it came from.")
+        raise DataError(
+            where, "expected at least one example, got 0", "check the filter or the file that it came from."
+        )
     return size
 
 
@@ -49,17 +53,17 @@ def check_batch_size(size: int, batch_size: int, *, where: str = "data") -> None
         )
 
 
-def rows(key: Key, step: Int[Array, ""], *, size: int, batch_size: int) -> Int[Array, "batch"]:
+def rows(key: Key, step: Int[Array, ""], *, size: int, batch_size: int) -> Int[Array, batch]:
     """Return the rows of the batch of `step`: epochs without replacement, each in its own order.
 
     An epoch has ``size // batch_size`` steps; the rows left over differ from epoch to epoch. The answer depends on
     ``(key, step)`` only, so a run may start, stop and resume at any step.
     """
     epoch, place = jnp.divmod(step, size // batch_size)
-    return shuffled(jax.random.fold_in(key, epoch), place * batch_size + jnp.arange(batch_size), size)
+    return shuffled(jax.random.fold_in(key, epoch), place * batch_size + jnp.arange(batch_size, dtype=step.dtype), size)
 
 
-def shuffled(key: Key, positions: Int[Array, "m"], size: int) -> Int[Array, "m"]:
+def shuffled(key: Key, positions: Int[Array, m], size: int) -> Int[Array, m]:
     """Return the rows at `positions` of a random order of ``range(size)``.
 
     A keyed bijection: six rounds of a Feistel network permute the next power of two, and a value outside the range is
@@ -74,14 +78,14 @@ def shuffled(key: Key, positions: Int[Array, "m"], size: int) -> Int[Array, "m"]
     keys = jax.random.bits(key, (_ROUNDS,), jnp.uint32)
     last = jnp.uint32(size - 1)
 
-    def walk(values: UInt32[Array, "m"]) -> UInt32[Array, "m"]:
+    def walk(values: UInt32[Array, m]) -> UInt32[Array, m]:
         return jnp.where(values > last, _feistel(values, keys, bits), values)
 
     first = _feistel(positions.astype(jnp.uint32), keys, bits)
     return jax.lax.while_loop(lambda values: jnp.any(values > last), walk, first).astype(jnp.int32)
 
 
-def _feistel(values: UInt32[Array, "m"], keys: UInt32[Array, "rounds"], bits: int) -> UInt32[Array, "m"]:
+def _feistel(values: UInt32[Array, m], keys: UInt32[Array, rounds], bits: int) -> UInt32[Array, m]:
     """Permute ``range(2**bits)``; the halves swap widths each round, and are back in place after an even number."""
     low, high = bits // 2, bits - bits // 2
     left, right = values >> low, values & jnp.uint32(2**low - 1)
@@ -91,7 +95,7 @@ def _feistel(values: UInt32[Array, "m"], keys: UInt32[Array, "rounds"], bits: in
     return (left << low) | right
 
 
-def _mix(x: UInt32[Array, "m"]) -> UInt32[Array, "m"]:
+def _mix(x: UInt32[Array, m]) -> UInt32[Array, m]:
     """Return a well-mixed function of 32 bits (the finalizer of MurmurHash3, Appleby 2011)."""
     x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
     x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)

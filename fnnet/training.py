@@ -58,10 +58,10 @@ def step(task: Task, ts: TrainState, batch: PyTree) -> tuple[TrainState, Logs]:
 
 
 def run(task: Task, ts: TrainState, data: PyTree, *, steps: int, batch_size: int) -> tuple[TrainState, Logs]:
-    """Make `steps` updates on shuffled batches of `data`, as one ``lax.scan``: jit it, vmap it, differentiate through it.
+    """Make `steps` updates on shuffled batches of `data`, as one ``lax.scan``: jit, vmap or differentiate it.
 
-    The batch of a step is a function of the root key and ``ts.step``, hence the law: ``run`` of a + b steps is ``run`` of
-    a steps and then of b steps, bit for bit.
+    The batch of a step is a function of the root key and ``ts.step``, hence the law: ``run`` of a + b steps is
+    ``run`` of a steps and then of b steps, bit for bit.
 
     Returns the last state and the logs of every step, each of shape ``(steps,)``.
     Raises: DataError if leading axes differ, there is no example, or `batch_size` exceeds their number.
@@ -138,7 +138,7 @@ def _unpack(batch: PyTree) -> tuple[PyTree, PyTree, Array | None]:
     return x, y, weight[0] if weight else None
 
 
-def _take(data: PyTree, rows: Int[Array, "batch"]) -> PyTree:
+def _take(data: PyTree, rows: Int[Array, batch]) -> PyTree:
     # The rows are in bounds by construction; saying so spares a clamp and a select an element.
     return tree.map(lambda leaf: jnp.asarray(leaf).at[rows].get(mode="promise_in_bounds"), data)
 
@@ -151,7 +151,7 @@ def _mean(losses: Array, weight: Array | None) -> Float[Array, ""]:
 
 
 def _update_taking(update: Callable[..., Any], extra: dict[str, Any]) -> Callable[..., Any]:
-    """Return `update` with those of the extra arguments that its signature takes: pairs from elsewhere may take none."""
+    """Return `update` with those of the extra arguments that its signature takes: a foreign pair may take none."""
     parameters = inspect.signature(update).parameters
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     return partial(update, **{name: value for name, value in extra.items() if takes_any or name in parameters})

@@ -101,7 +101,7 @@ def test_gradient_through_a_run(x64):
     """d(last loss)/d(initial parameter) through a whole run equals finite differences."""
     x, y = make_data()
     data = (x.astype(jnp.float64), y)
-    task = make_task(optimizer=fn.sgd(0.1), net=fn.serial(fn.dense(5), jnp.tanh, fn.dense(3)))
+    task = make_task(optimizer=fn.sgd(0.1), net=fn.serial(fn.dense(5), jnp.tanh, fn.dense(3)), metrics=())
     ts = fn.init(task, jax.random.key(0), data[0])
 
     @jax.jit

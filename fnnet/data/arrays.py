@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from fnnet import tree
+from fnnet import sampling, tree
 from fnnet.errors import DataError, DtypeError
 
 
@@ -35,28 +35,12 @@ class Dataset(NamedTuple):
 def length(data: PyTree) -> int:
     """Return the number of rows of a ``Dataset`` or of a pytree with a common leading axis.
 
-    Raises: DataError if there are no arrays, a leaf has no leading axis, or two leading axes differ.
+    Raises: DataError if there are no arrays or no rows, a leaf has no leading axis, or two leading axes differ.
 
     >>> length((jnp.ones((5, 2)), jnp.zeros(5)))
     5
     """
-    leaves = _leaves(data)
-    if not leaves:
-        raise DataError("data", "must hold at least one array, got none", "pass (x, y) or (x, y, weight).")
-    lengths = {}
-    for name, leaf in leaves.items():
-        shape = np.shape(leaf)
-        if not shape:
-            raise DataError(
-                "data",
-                f"{name} must have a leading axis of rows, got a scalar ({type(leaf).__name__})",
-                "pass arrays of shape (rows, ...), not Python lists or numbers: np.asarray(values).",
-            )
-        lengths[name] = shape[0]
-    if len(set(lengths.values())) > 1:
-        got = ", ".join(f"{name}: {rows}" for name, rows in lengths.items())
-        raise DataError("data", f"all arrays must have the same number of rows, got {got}", "align the arrays' rows.")
-    return next(iter(lengths.values()))
+    return sampling.length(_named(data))
 
 
 def take(data: Any, rows: Any) -> Any:
@@ -74,22 +58,14 @@ def check(data: PyTree, batch_size: int | None = None) -> None:
     """Raise unless `data` can be trained on: rows that agree, numbers that are finite, and enough rows for a batch.
 
     Raises: DataError for data that are empty, of unequal lengths, not finite (with the first place and how many), or
-    fewer than `batch_size`; DtypeError for an array that does not hold numbers; ValueError if ``batch_size < 1``.
+    fewer than `batch_size`; DtypeError for an array that does not hold numbers.
     """
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"data: batch_size must be at least 1, got {batch_size}")
     rows = length(data)
-    if rows == 0:
-        raise DataError("data", "must have at least one row, got 0", "check the file or the filter that made it.")
-    if batch_size is not None and batch_size > rows:
-        raise DataError(
-            "data",
-            f"batch_size must be at most the number of rows ({rows}), got {batch_size}",
-            f"use batch_size={rows} or less, or pass more data.",
-        )
+    if batch_size is not None:
+        sampling.check_batch_size(rows, batch_size)
     features = data.features if isinstance(data, Dataset) else ()
-    for name, leaf in _leaves(data).items():
-        _check_finite(name, np.asarray(leaf), features if name == "x" else ())
+    for name, leaf in tree.flatten(_named(data)).items():
+        _check_finite(name or "the array", np.asarray(leaf), features if name == "x" else ())
 
 
 def split(
@@ -127,13 +103,13 @@ def split(
     return tuple(take(dataset, part) for part in parts)
 
 
-def _leaves(data: PyTree) -> dict[str, Any]:
-    """Return the leaves by name: the first part of a tuple is x, then y, then weight."""
+def _named(data: PyTree) -> PyTree:
+    """Return `data` with the parts of a tuple under their names, x, y and weight, for messages to use."""
     if isinstance(data, Dataset):
         data = data.arrays
     if isinstance(data, tuple) and not hasattr(data, "_fields") and len(data) <= 3:
-        data = dict(zip(("x", "y", "weight"), data, strict=False))
-    return {name or "the array": leaf for name, leaf in tree.flatten(data).items()}
+        return dict(zip(("x", "y", "weight"), data, strict=False))
+    return data
 
 
 def _check_finite(name: str, array: np.ndarray, features: Sequence[str]) -> None:

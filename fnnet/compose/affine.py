@@ -77,9 +77,9 @@ def _check_affine(function: Callable[[Array], Array], zero: Array) -> None:
         at_zero, linear = jax.linearize(value, zero)
 
         def departure(v: Array, value: Any = value, at_zero: Array = at_zero, linear: Any = linear) -> Array:
-            change = linear(v)
-            scale = jnp.abs(at_zero).max() + jnp.abs(change).max()
-            return jnp.abs(value(v) - at_zero - change).max() / jnp.maximum(scale, jnp.finfo(zero.dtype).tiny)
+            got, change = value(v), linear(v)
+            scale = jnp.abs(got).max() + jnp.abs(at_zero).max() + jnp.abs(change).max()
+            return jnp.abs(got - at_zero - change).max() / jnp.maximum(scale, jnp.finfo(zero.dtype).tiny)
 
         worst = float(jax.vmap(departure)(points).max())
         if not worst <= tolerance:  # so that NaN is no pass

@@ -24,11 +24,12 @@ def as_layer(thing: LayerLike) -> Layer:
     >>> as_layer(jax.nn.relu).name
     'relu'
     """
-    if hasattr(thing, "init") and hasattr(thing, "apply"):
-        return thing if hasattr(thing, "name") else Layer(type(thing).__name__.lower(), thing.init, thing.apply)
-    if not callable(thing):
+    pair: Any = thing
+    if hasattr(pair, "init") and hasattr(pair, "apply"):
+        return pair if hasattr(pair, "name") else Layer(type(pair).__name__.lower(), pair.init, pair.apply)
+    if not callable(pair):
         raise TypeError(f"a layer must be a Layer or a function array -> array, got {type(thing).__name__}: {thing!r}")
-    return stateless(getattr(thing, "__name__", type(thing).__name__).strip("<>"), thing)
+    return stateless(getattr(pair, "__name__", type(pair).__name__).strip("<>"), pair)
 
 
 def child_key(key: Key, name: str) -> Key:

@@ -1,0 +1,66 @@
+"""Reading a data set from a file of any of the formats, told apart by what is in it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from fnnet.data.archives import read_npz
+from fnnet.data.arrays import Dataset
+from fnnet.data.delimited import read_csv
+from fnnet.data.idx import read_idx
+from fnnet.data.raw import read_bytes
+from fnnet.errors import DataError, ReadError
+
+_FOREIGN = {b"\x89HDF": "HDF5", b"PAR1": "Parquet", b"\x93NUM": "one .npy array", b"\x80\x04\x95": "a Python pickle"}
+
+
+def read(
+    path: str | os.PathLike[str],
+    target: str | None = None,
+    *,
+    part: str = "train",
+    columns: Mapping[str, str] | None = None,
+    categorical: Collection[str] = (),
+    missing: str = "error",
+    regression: bool | None = None,
+) -> Dataset:
+    """Return the data set in a CSV, ``.npz`` or IDX file, gzipped or not, or in a directory of IDX files.
+
+    `part` (``train`` or ``test``) chooses among the arrays or files of a format that holds both. `target` names the
+    target's column of a CSV file; `columns`, `categorical` and `missing` are read_csv's. `regression` says whether the
+    target is numbers (True) or classes (False); by default its values tell.
+
+    Raises: ReadError for what is absent, empty, truncated, malformed or of no known format; DataError for its content.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return read_idx(_images_in(path, part))
+    if not path.exists():
+        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*")], n=1)
+        raise ReadError(str(path), "no such file", f"did you mean {near[0]!r}?" if near else "check the path.")
+    head = read_bytes(path, 4)
+    for magic, kind in _FOREIGN.items():
+        if head.startswith(magic[:4]):
+            raise ReadError(str(path), f"is {kind}, expected CSV, .npz or IDX", "convert it, e.g. with np.savez.")
+    if head[:2] == b"PK" or path.suffix == ".npz":
+        if target is not None:
+            raise DataError(
+                str(path), f"an .npz archive has no columns to choose {target!r} from", "name the array 'y'."
+            )
+        return read_npz(path, part=part, regression=regression)
+    if head[:2] == b"\0\0" or "ubyte" in path.name or ".idx" in path.name:
+        return read_idx(path)
+    return read_csv(path, target, columns=columns, categorical=categorical, missing=missing, regression=regression)
+
+
+def _images_in(directory: Path, part: str) -> Path:
+    starts = ("train",) if part == "train" else (part, "t10k")
+    for path in sorted(directory.iterdir()):
+        if path.name.startswith(starts) and "images" in path.name and "idx3" in path.name:
+            return path
+    raise ReadError(
+        str(directory), f"holds no IDX images of the {part} part", f"expected e.g. {starts[-1]}-images-idx3-ubyte.gz."
+    )

@@ -1,5 +1,40 @@
-"""Losses, unreduced: ``loss(prediction, target, ...) -> one value per example``, computed stably from logits."""
+"""Losses, unreduced and in at least float32: ``loss(prediction, target, ...)``, of which training takes the mean.
 
-from fnnet.losses.classification import cross_entropy
+Those of classes (``cross_entropy``, ``focal``, ``hinge``: logits ``(..., classes)``) and of vectors consume the last
+axis and give one value for each example. Those of regression and the ``binary_`` ones, with one logit for each 0-or-1,
+work element by element; the mean over everything is the mean over examples of the mean over outputs. So each is a
+function of its trailing axes alone, and ``vmap`` over a leading axis changes nothing.
+"""
 
-__all__ = ["cross_entropy"]
+from fnnet.losses.classification import (
+    binary_cross_entropy,
+    binary_focal,
+    binary_hinge,
+    cross_entropy,
+    focal,
+    hinge,
+    kl_divergence,
+)
+from fnnet.losses.regression import absolute_error, huber, log_cosh, poisson, quantile, squared_error
+from fnnet.losses.similarity import contrastive, cosine, triplet
+from fnnet.targets import check_labels
+
+__all__ = [
+    "absolute_error",
+    "binary_cross_entropy",
+    "binary_focal",
+    "binary_hinge",
+    "check_labels",
+    "contrastive",
+    "cosine",
+    "cross_entropy",
+    "focal",
+    "hinge",
+    "huber",
+    "kl_divergence",
+    "log_cosh",
+    "poisson",
+    "quantile",
+    "squared_error",
+    "triplet",
+]

@@ -54,10 +54,15 @@ def as_optimizer(pair: Any) -> Optimizer:
     return Optimizer(pair.init, update)
 
 
-def without_state(function: Any) -> Optimizer:
-    """Return the transform without state or numbers that maps updates by ``function(updates, params)``."""
+def need_params(where: str, params: Params) -> Params:
+    """Return `params`, or raise ValueError if ``update`` was called without them."""
+    if params is None:
+        raise ValueError(f"{where}: update needs the parameters; call update(grads, opt_state, params)")
+    return params
 
-    def update(grads: Params, state: tuple[()], params: Params = None, **extra: Any) -> tuple[Params, tuple[()]]:
-        return function(grads, params), state
 
-    return Optimizer(lambda params: (), update)
+def need_extra(where: str, extra: dict[str, Any], name: str) -> Any:
+    """Return the extra argument called `name`, or raise ValueError if ``update`` was called without it."""
+    if extra.get(name) is None:
+        raise ValueError(f"{where}: update needs {name}; call update(grads, opt_state, params, {name}=...)")
+    return extra[name]

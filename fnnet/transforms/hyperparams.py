@@ -19,7 +19,7 @@ ScalarOrSchedule: TypeAlias = Number | Callable[[Array], Array]
 """A number, or a function of the number of updates made so far."""
 
 _BELOW_ONE = frozenset({"b1", "b2", "momentum", "decay", "rho", "c1", "c2", "smoothing"})
-_POSITIVE = frozenset({"max_norm", "max_value", "clipping", "every", "c1", "c2", "patience"})
+_POSITIVE = frozenset({"max_norm", "max_value", "max_rms", "clipping", "every", "patience"})
 
 
 def as_leaves(where: str, **numbers: Number) -> Callable[[], dict[str, Array]]:

@@ -1,0 +1,53 @@
+"""Protection from updates that are not finite."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from fnnet import tree
+from fnnet.core import Optimizer, Params
+from fnnet.transforms.chain import as_optimizer
+from fnnet.transforms.precision import narrow
+
+
+class SkipState(NamedTuple):
+    """How many updates were skipped, in all and since the last that was not, and the inner optimizer's state."""
+
+    skipped: Array
+    in_a_row: Array
+    inner: Any
+
+
+def skip_nonfinite(optimizer: Any) -> Optimizer:
+    """Make a zero update, and leave the optimizer's state as it is, when a gradient or an update is nan or infinite.
+
+    The state counts the skipped updates in all, and in a row: a row that grows means training is broken, not unlucky.
+
+    >>> optimizer = skip_nonfinite(fn.transforms.scale(2.0))
+    >>> updates, state = optimizer.update({"w": jnp.array([jnp.nan])}, optimizer.init({"w": jnp.ones(1)}))
+    >>> updates, int(state.skipped)
+    ({'w': Array([0.], dtype=float32)}, 1)
+    """
+    inner = as_optimizer(optimizer)
+
+    def init(params: Params) -> SkipState:
+        return SkipState(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), inner.init(params))
+
+    def update(grads: Params, state: SkipState, params: Params = None, **extra: Any) -> tuple[Params, SkipState]:
+        updates, new_inner = inner.update(grads, state.inner, params, **extra)
+        fine = _all_finite(grads) & _all_finite(updates)
+        updates = tree.map(lambda u: jnp.where(fine, u, jnp.zeros_like(u)), narrow(updates, grads))
+        kept = jax.tree.map(lambda new, old: jnp.where(fine, new, old), new_inner, state.inner)
+        skip = 1 - fine.astype(jnp.int32)
+        return updates, SkipState(state.skipped + skip, (state.in_a_row + 1) * skip, kept)
+
+    return Optimizer(init, update)
+
+
+def _all_finite(params: Params) -> Array:
+    return reduce(jnp.logical_and, [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(params)], jnp.array(True))

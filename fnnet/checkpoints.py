@@ -82,7 +82,7 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[Params, State, dict[str,
         raise ReadError(where, problem, "copy it again, or save the weights again.") from error
     _check_format(where, metadata)
     trees: dict[str, Any] = {"params": {}, "state": {}}
-    for name in json.loads(metadata.pop("fnnet.empty", "[]")):
+    for name in _empty_paths(where, metadata.pop("fnnet.empty", "[]")):
         _place(where, trees, name, {})
     for name, tensor in tensors:
         _place(where, trees, name, _array(where, name, tensor))
@@ -136,15 +136,22 @@ def _check_format(where: str, metadata: Mapping[str, str]) -> None:
         raise ReadError(where, f"is of format {version}, expected at most {FORMAT}", "update fnnet to read it.")
 
 
+def _empty_paths(where: str, text: str) -> list[str]:
+    try:
+        return [str(name) for name in json.loads(text)]
+    except (ValueError, TypeError) as error:
+        raise ReadError(where, f"its metadata is damaged ({error})", "save the weights again.") from error
+
+
 def _place(where: str, trees: dict[str, Any], name: str, value: Any) -> None:
     *parents, last = name.split("/")
     if not parents or parents[0] not in trees:
         raise ReadError(where, f"expected names under params/ or state/, got {name!r}", "save the weights again.")
     node = trees
     for key in parents:
-        node = node.setdefault(key, {})
-        if not isinstance(node, dict):
-            raise ReadError(where, f"{name!r} lies under an array", "save the weights again.")
+        node = node.setdefault(key, {}) if isinstance(node, dict) else node
+    if not isinstance(node, dict) or last in node:
+        raise ReadError(where, f"{name!r} lies above or under another array", "save the weights again.")
     node[last] = value
 
 

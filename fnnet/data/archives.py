@@ -58,6 +58,9 @@ def read_npz(path: Path, *, part: str = "train", regression: bool | None = None)
 def read_npz_arrays(path: Path) -> dict[str, np.ndarray]:
     """Return all arrays of an archive by name; ReadError for what is none, is truncated, or holds pickled objects."""
     raw = read_bytes(path)
+    if raw[:2] != b"PK":  # NumPy would take it for a pickle
+        problem = f"is not a whole .npz archive: it begins with {raw[:4].hex(' ')}"
+        raise ReadError(str(path), problem, "write it again with np.savez.")
     try:
         with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}

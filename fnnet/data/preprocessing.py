@@ -167,10 +167,9 @@ def _fit_column(name: str, values: Any, standardise: bool) -> Column:
         return Column(name)
     if not np.isfinite(values).all():
         raise DataError("fit_schema", f"column {name!r} must be finite, got infinity", "drop or fill these rows.")
-    mean, deviation = float(values.mean()), float(values.std())
-    # Rounding alone gives a constant column a deviation of about its size times the precision: that is no scale.
-    constant = deviation <= 1e-12 * max(1.0, abs(mean)) * len(values) ** 0.5
-    return Column(name, mean, 1.0 if constant else deviation)
+    if values.min() == values.max():  # by value: the rounded deviation of equal numbers need not be zero
+        return Column(name, float(values[0]))
+    return Column(name, float(values.mean()), float(values.std()))
 
 
 def _apply_column(column: Column, table: Mapping[str, Any]) -> np.ndarray:

@@ -38,7 +38,7 @@ def encode(
         if values.dtype.kind in "UO":
             raise DataError(
                 where,
-                f"must be numbers for regression, got text such as {values[0]!r}",
+                f"must be numbers for regression, got text such as {str(values[0])!r}",
                 "choose another target, or regression=False.",
             )
         return values.astype(np.float32).reshape(len(values), -1), None

@@ -26,7 +26,7 @@ def moons(n: int = 200, *, noise: float = 0.1, seed: int = 0) -> Dataset:
     >>> moons(6, noise=0.0).y.tolist()
     [0, 1, 0, 1, 0, 1]
     """
-    label, place = _turns(n, 2)
+    label, place = _turns("moons", n, 2)
     angle = np.pi * place
     second = label == 1
     x = np.where(second, 1 - np.cos(angle), np.cos(angle))
@@ -42,7 +42,7 @@ def circles(n: int = 200, *, factor: float = 0.5, noise: float = 0.05, seed: int
     """
     if not 0 < factor < 1:
         raise ValueError(f"circles: factor must be between 0 and 1, got {factor}")
-    label, _ = _turns(n, 2)
+    label, _ = _turns("circles", n, 2)
     angle = 2 * np.pi * (np.arange(n) // 2) / max(1, (n + 1) // 2)
     radius = np.where(label == 1, factor, 1.0)
     return _dataset(
@@ -56,7 +56,7 @@ def spirals(n: int = 300, *, classes: int = 2, turns: float = 1.5, noise: float 
     >>> spirals(300, classes=3).classes
     ('0', '1', '2')
     """
-    label, place = _turns(n, classes)
+    label, place = _turns("spirals", n, classes)
     t = 0.05 + 0.95 * place
     angle = 2 * np.pi * (t * turns + label / classes)
     return _dataset(
@@ -70,22 +70,22 @@ def blobs(n: int = 300, *, classes: int = 3, noise: float = 0.15, seed: int = 0)
     >>> blobs(4, classes=4, noise=0.0).x.round(3).tolist()
     [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [-0.0, -1.0]]
     """
-    label, _ = _turns(n, classes)
+    label, _ = _turns("blobs", n, classes)
     angle = 2 * np.pi * label / classes
     return _dataset("blobs", np.stack([np.cos(angle), np.sin(angle)], axis=1), label, classes, noise, seed)
 
 
-def _turns(n: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+def _turns(name: str, n: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Return labels 0, 1, ... in turn, and each point's place from 0 to 1 among those of its class."""
+    if classes < 1:
+        raise ValueError(f"{name}: classes must be at least 1, got {classes}")
     order = np.arange(n)
-    return order % max(1, classes), order // max(1, classes) / max(1, (n - 1) // max(1, classes))
+    return order % classes, order // classes / max(1, (n - 1) // classes)
 
 
 def _dataset(name: str, points: np.ndarray, labels: np.ndarray, classes: int, noise: float, seed: int) -> Dataset:
     if len(points) < 1:
         raise ValueError(f"{name}: n must be at least 1, got {len(points)}")
-    if classes < 1:
-        raise ValueError(f"{name}: classes must be at least 1, got {classes}")
     if noise < 0:
         raise ValueError(f"{name}: noise must not be negative, got {noise}")
     x = points + noise * np.random.default_rng(seed).standard_normal(points.shape)

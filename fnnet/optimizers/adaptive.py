@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fnnet.core import Optimizer
 from fnnet.transforms.adam import scale_by_adam, scale_by_adamax, scale_by_amsgrad, scale_by_radam
-from fnnet.transforms.chain import chain
+from fnnet.transforms.chaining import chain
 from fnnet.transforms.decay import Mask, add_decayed_weights
-from fnnet.transforms.hyperparams import Number, ScalarOrSchedule
 from fnnet.transforms.rate import scale_by_learning_rate
+from fnnet.transforms.scalars import Number, ScalarOrSchedule
 
 
 def adam(learning_rate: ScalarOrSchedule, b1: Number = 0.9, b2: Number = 0.999, eps: Number = 1e-8) -> Optimizer:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from fnnet.core import Optimizer
-from fnnet.transforms.chain import chain
+from fnnet.transforms.chaining import chain
 from fnnet.transforms.decay import Mask, add_decayed_weights
-from fnnet.transforms.hyperparams import Number, ScalarOrSchedule
 from fnnet.transforms.momentum import add_momentum
 from fnnet.transforms.rate import scale_by_learning_rate
 from fnnet.transforms.rms import scale_by_adadelta, scale_by_adagrad, scale_by_rms
+from fnnet.transforms.scalars import Number, ScalarOrSchedule
 from fnnet.transforms.trust import scale_by_lion
 
 

@@ -11,15 +11,15 @@ from fnnet import tree
 from fnnet.core import Optimizer, Params
 from fnnet.optimizers.adaptive import adamw
 from fnnet.transforms.adam import scale_by_adam
-from fnnet.transforms.chain import chain
+from fnnet.transforms.chaining import chain
 from fnnet.transforms.decay import Mask, add_decayed_weights, masked
-from fnnet.transforms.hyperparams import Number, ScalarOrSchedule
 from fnnet.transforms.momentum import add_momentum
 from fnnet.transforms.orthogonal import scale_by_muon
 from fnnet.transforms.quasi_newton import scale_by_lbfgs, scale_by_line_search
 from fnnet.transforms.rate import scale_by_learning_rate
 from fnnet.transforms.rms import scale_by_factored_rms
-from fnnet.transforms.route import route
+from fnnet.transforms.routing import route
+from fnnet.transforms.scalars import Number, ScalarOrSchedule
 from fnnet.transforms.trust import clip_by_leaf_rms, scale_by_parameter_rms, scale_by_trust_ratio
 
 

@@ -9,7 +9,6 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
-from fnnet.transforms.hyperparams import Number, as_leaves
 from fnnet.transforms.precision import (
     bias_correction,
     increment,
@@ -23,6 +22,7 @@ from fnnet.transforms.precision import (
     zeros_real,
     zeros_wide,
 )
+from fnnet.transforms.scalars import Number, as_leaves
 
 
 class AdamState(NamedTuple):

@@ -9,9 +9,9 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
-from fnnet.transforms.chain import need_params
-from fnnet.transforms.hyperparams import Number, as_leaves
+from fnnet.transforms.chaining import need_params
 from fnnet.transforms.precision import magnitude_squared, narrow, root, times, widen
+from fnnet.transforms.scalars import Number, as_leaves
 
 
 class ClipState(NamedTuple):

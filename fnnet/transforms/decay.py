@@ -10,9 +10,9 @@ from jaxtyping import Array, PyTree
 from fnnet import tree
 from fnnet.core import Optimizer, Params
 from fnnet.errors import PathError
-from fnnet.transforms.chain import need_params
-from fnnet.transforms.hyperparams import Number, as_leaves
+from fnnet.transforms.chaining import need_params
 from fnnet.transforms.precision import narrow, times, widen
+from fnnet.transforms.scalars import Number, as_leaves
 
 Mask: TypeAlias = str | Iterable[str] | PyTree | Callable[[Params], PyTree] | None
 """Patterns of paths (``"*/kernel"``, or a list of them), a tree of booleans like the parameters, a function from

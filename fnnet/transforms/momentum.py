@@ -8,8 +8,8 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
-from fnnet.transforms.hyperparams import Number, as_leaves
 from fnnet.transforms.precision import narrow, times, widen, zeros_wide
+from fnnet.transforms.scalars import Number, as_leaves
 
 
 class MomentumState(NamedTuple):

@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
-from fnnet.transforms.chain import as_optimizer
+from fnnet.transforms.chaining import as_optimizer
 from fnnet.transforms.precision import narrow
 
 

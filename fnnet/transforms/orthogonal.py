@@ -10,8 +10,8 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
-from fnnet.transforms.hyperparams import Number, as_leaves
 from fnnet.transforms.precision import narrow, times, widen, zeros_wide
+from fnnet.transforms.scalars import Number, as_leaves
 
 # The quintic x ↦ ax + bx³ + cx⁵ with the slope at 0 as large as keeps [0, 1] within about [0.7, 1.2] (Jordan 2024).
 _QUINTIC = (3.4445, -4.7750, 2.0315)

@@ -9,8 +9,8 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
-from fnnet.transforms.chain import need_extra
-from fnnet.transforms.hyperparams import Number, as_leaves
+from fnnet.transforms.chaining import need_extra
+from fnnet.transforms.scalars import Number, as_leaves
 
 
 class PlateauState(NamedTuple):
@@ -62,8 +62,9 @@ def reduce_on_plateau(
 
     def init(params: Params) -> PlateauState:
         dtype = jnp.result_type(float)
-        zeros = [jnp.zeros((), dtype) for _ in range(4)]
-        return PlateauState({"scale": jnp.ones((), dtype)}, jnp.full((), jnp.inf, dtype), *zeros, leaves())
+        since, wait, mean, seen = (jnp.zeros((), dtype) for _ in range(4))
+        best = jnp.full((), jnp.inf, dtype)
+        return PlateauState({"scale": jnp.ones((), dtype)}, best, since, wait, mean, seen, leaves())
 
     def judge(state: PlateauState, value: Array) -> PlateauState:
         numbers, scale = state.hyperparams, state.scheduled["scale"]

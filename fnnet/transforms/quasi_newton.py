@@ -13,9 +13,9 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
-from fnnet.transforms.chain import need_extra, need_params
-from fnnet.transforms.hyperparams import Number, as_leaves
-from fnnet.transforms.precision import narrow, times, wide_dtype, widen, zeros_wide
+from fnnet.transforms.chaining import need_extra, need_params
+from fnnet.transforms.precision import increment, narrow, times, wide_dtype, widen, zeros_wide
+from fnnet.transforms.scalars import Number, as_leaves
 
 
 class LbfgsState(NamedTuple):
@@ -156,7 +156,7 @@ def _remember(state: LbfgsState, point: Params, grads: Params) -> LbfgsState:
         return jnp.where(keep, jnp.concatenate([history[1:], new[None].astype(history.dtype)]), history)
 
     return LbfgsState(
-        jnp.minimum(state.count, jnp.iinfo(jnp.int32).max - 1) + 1,
+        increment(state.count),
         tree.map(push, state.steps, step),
         tree.map(push, state.changes, change),
         jnp.where(stuck, 0, push(state.curvatures, curvature)),
@@ -204,6 +204,6 @@ def _inner(a: Params, b: Params) -> Array:
 
 
 def _value_and_slope(value_fn: Callable[[Params], Any], params: Params) -> tuple[Array, Params]:
-    """Return the loss and its direction of steepest ascent, of which JAX's gradient by a complex number is conjugate."""
+    """Return the loss and its direction of steepest ascent: of JAX's gradient by complex numbers, the conjugate."""
     value, grad = jax.value_and_grad(value_fn)(params)
     return value, tree.map(jnp.conj, grad)

@@ -10,8 +10,8 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
-from fnnet.transforms.hyperparams import Number, ScalarOrSchedule, as_leaves
 from fnnet.transforms.precision import increment, times
+from fnnet.transforms.scalars import Number, ScalarOrSchedule, as_leaves
 
 
 class ScaleState(NamedTuple):

@@ -9,8 +9,8 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
-from fnnet.transforms.hyperparams import Number, as_leaves
 from fnnet.transforms.precision import (
+    increment,
     magnitude_squared,
     narrow,
     over,
@@ -20,6 +20,7 @@ from fnnet.transforms.precision import (
     zeros_real,
     zeros_wide,
 )
+from fnnet.transforms.scalars import Number, as_leaves
 
 
 class AdagradState(NamedTuple):
@@ -162,7 +163,7 @@ def scale_by_factored_rms(decay_rate: Number = 0.8, eps: Number = 1e-30, *, fact
         grads: Params, state: FactoredState, params: Params = None, **extra: Any
     ) -> tuple[Params, FactoredState]:
         eps, wide = state.hyperparams["eps"], widen(grads)
-        count = jnp.minimum(state.count, jnp.iinfo(jnp.int32).max - 1) + 1
+        count = increment(state.count)
         fraction = count.astype(eps.dtype) ** -state.hyperparams["decay_rate"]
 
         def moment(g: Array, v: Any) -> Any:

@@ -9,10 +9,10 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
-from fnnet.transforms.chain import need_params
+from fnnet.transforms.chaining import need_params
 from fnnet.transforms.decay import Mask, masked
-from fnnet.transforms.hyperparams import Number, as_leaves
 from fnnet.transforms.precision import magnitude_squared, narrow, root, times, towards, widen, zeros_wide
+from fnnet.transforms.scalars import Number, as_leaves
 
 
 class TrustState(NamedTuple):

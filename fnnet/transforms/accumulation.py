@@ -10,9 +10,9 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
-from fnnet.transforms.chain import as_optimizer
-from fnnet.transforms.hyperparams import Number, as_leaves
+from fnnet.transforms.chaining import as_optimizer
 from fnnet.transforms.precision import narrow, towards, widen, zeros_wide
+from fnnet.transforms.scalars import Number, as_leaves
 
 
 class AccumulateState(NamedTuple):
@@ -63,7 +63,7 @@ def accumulate(optimizer: Any, every: Number) -> Optimizer:
 
         due = count.astype(fraction.dtype) >= state.hyperparams["every"]
         updates, inner_state = jax.lax.cond(due, apply, wait, state.inner)
-        restarted = jax.tree.map(lambda x: jnp.where(due, jnp.zeros_like(x), x), (count, mean, value))
-        return updates, AccumulateState(*restarted, inner_state, state.hyperparams)
+        count, mean, value = jax.tree.map(lambda x: jnp.where(due, jnp.zeros_like(x), x), (count, mean, value))
+        return updates, AccumulateState(count, mean, value, inner_state, state.hyperparams)
 
     return Optimizer(init, update)

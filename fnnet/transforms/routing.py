@@ -11,9 +11,9 @@ from jaxtyping import PyTree
 from fnnet import tree
 from fnnet.core import Optimizer, Params
 from fnnet.errors import PathError
-from fnnet.transforms.chain import as_optimizer, chain
-from fnnet.transforms.hyperparams import Number
+from fnnet.transforms.chaining import as_optimizer, chain
 from fnnet.transforms.rate import scale
+from fnnet.transforms.scalars import Number
 
 
 def route(label: Callable[[Params], PyTree], optimizers: Mapping[str, Any]) -> Optimizer:

@@ -11,9 +11,9 @@ from jaxtyping import Array, PyTree
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
-from fnnet.transforms.chain import need_params
-from fnnet.transforms.hyperparams import Number, as_leaves
+from fnnet.transforms.chaining import need_params
 from fnnet.transforms.precision import increment, narrow, towards, widen
+from fnnet.transforms.scalars import Number, as_leaves
 
 
 class AverageState(NamedTuple):

@@ -38,16 +38,17 @@ def collapse(net: LayerLike, params: Params, x: Shaped, state: State = {}) -> tu
     def function(v: Array) -> Array:
         return layer.apply(params, state, v)[0]
 
-    bias = function(zero)
-    if not hasattr(bias, "ndim") or bias.ndim != 1:
+    bias = jax.eval_shape(function, zero)
+    if not isinstance(bias, jax.ShapeDtypeStruct) or bias.ndim != 1:
         raise ShapeError(
             "collapse",
-            f"the net must map a vector to a vector, got {zero.shape} -> {jax.tree.map(jnp.shape, bias)}",
+            f"the net must map a vector to a vector, got {zero.shape} -> {jax.tree.map(lambda leaf: leaf.shape, bias)}",
             "collapse a net of the last axis.",
         )
-    collapsed = {"kernel": jax.jacfwd(function)(zero).T, "bias": bias}
-    _check_affine(function, zero)
-    return _affine(bias.shape[0]), collapsed
+    with jax.default_matmul_precision("highest"):  # or an accelerator's rounding would look like a bend
+        _check_affine(function, zero)
+        columns = jax.jit(jax.jacfwd(function))(zero)
+        return _affine(bias.shape[0]), {"kernel": columns.T, "bias": function(zero)}
 
 
 def _affine(features: int) -> Layer:
@@ -72,20 +73,24 @@ def _check_affine(function: Callable[[Array], Array], zero: Array) -> None:
     """
     directions = jax.random.normal(jax.random.key(0), (16, zero.size), zero.dtype)
     points = jnp.concatenate([size * directions for size in (0.1, 1.0, 100.0)])
-    tolerance = 64 * float(jnp.finfo(zero.dtype).eps) ** 0.75
-    for name, value in _tagged_values(function, zero).items():
+    values = _tagged_values(function, zero)
+
+    def departure(value: Callable[[Array], Array], points: Array) -> Array:
         at_zero, linear = jax.linearize(value, zero)
 
-        def departure(v: Array, value: Any = value, at_zero: Array = at_zero, linear: Any = linear) -> Array:
+        def at(v: Array) -> Array:
             got, change = value(v), linear(v)
             scale = jnp.abs(got).max() + jnp.abs(at_zero).max() + jnp.abs(change).max()
             return jnp.abs(got - at_zero - change).max() / jnp.maximum(scale, jnp.finfo(zero.dtype).tiny)
 
-        worst = float(jax.vmap(departure)(points).max())
-        if not worst <= tolerance:  # so that NaN is no pass
+        return jax.vmap(at)(points).max()
+
+    worst = jax.jit(lambda points: [departure(value, points) for value in values.values()])(points)
+    for name, share in zip(values, worst, strict=True):
+        if not share <= 64 * float(jnp.finfo(zero.dtype).eps) ** 0.75:  # so that NaN is no pass
             raise DataError(
                 "collapse",
-                f"the net must be affine, got {name} which departs from its linearisation by {worst:.2g} of its size",
+                f"the net must be affine, got {name} which departs from its linearisation by {share:.2g} of its size",
                 "collapse the layers before and after it, each part on its own.",
             )
 

@@ -17,8 +17,8 @@ from fnnet.shapes import align, check_floating, check_last_axis, check_rank
 def rotary(x: Array, *, base: float = 10000.0, positions: Array | None = None, time_axis: int = -2) -> Array:
     r"""Rotate pairs of features by angles that grow with the position (Su et al. 2021, RoFormer, §3.2).
 
-    :math:`(x_i, x_{i+d/2}) \mapsto R(p\,\theta_i)(x_i, x_{i+d/2})`, :math:`\theta_i = \text{base}^{-2i/d}`. Feature i is
-    paired with feature i + d/2; the paper pairs neighbours, which is a permutation of features.
+    :math:`(x_i, x_{i+d/2}) \mapsto R(p\,\theta_i)(x_i, x_{i+d/2})`, :math:`\theta_i = \text{base}^{-2i/d}`. Feature i
+    is paired with feature i + d/2; the paper pairs neighbours, which is a permutation of features.
     `positions` (time,), by default 0, 1, …; angles are computed in float32 at least.
 
     Law: the dot product of rotated q at position s and k at position t is a function of q, k and s − t.

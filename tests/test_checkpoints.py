@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 
@@ -10,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import load_file, save
 
 from fnnet import checkpoints
@@ -150,3 +153,12 @@ def test_without_safetensors_the_extra_is_named(tmp_path, monkeypatch):
     for call in (lambda: checkpoints.save_weights(tmp_path / "a", PARAMS), lambda: checkpoints.load_weights("a")):
         with pytest.raises(ExtraMissingError, match=r"pip install 'fnnet\[io\]'"):
             call()
+
+
+@given(start=st.integers(0, 200), drop=st.integers(0, 5), insert=st.binary(max_size=5))
+def test_damage_of_any_kind_is_a_read_error_or_still_trees(tmp_path_factory, start, drop, insert):
+    path = tmp_path_factory.mktemp("damaged") / "file"
+    path.write_bytes(WHOLE[:start] + insert + WHOLE[start + drop :])
+    with contextlib.suppress(ReadError):
+        params, state, metadata = checkpoints.load_weights(path)
+        assert {type(params), type(state), type(metadata)} == {dict}

@@ -19,10 +19,11 @@ from fnnet.data.targets import encode
 from fnnet.errors import DataError, ReadError, near_matches
 from fnnet.writing import replacing
 
-MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?")
-"""Cells that stand for no value."""
+MISSING = ("", "NA", "N/A", "?")
+"""Cells that stand for no value; so do nan, -nan, +nan and null, in capitals or not."""
 
 _BLOCK = 4096  # rows turned into arrays at a time: Python strings take ten times the memory
+_WIDE = 200  # characters; a longer cell would widen every cell of its block
 
 
 class Cells(NamedTuple):
@@ -49,8 +50,8 @@ def read_csv(
     first that is not is an error; any other column is of categories. `columns`, name to ``"number"`` or ``"category"``,
     decides instead, and leaves other columns out. Without `target`, ``y`` is None.
 
-    Empty cells, NA, NaN, null and ? are missing: an error, or with ``missing="mean"`` kept as NaN and as empty text,
-    for `apply_schema` to put the training mean and no category. A missing target is always an error.
+    Empty cells, NA, N/A, NaN, null and ? are missing: an error, or with ``missing="mean"`` kept as NaN and as empty
+    text, for `apply_schema` to put the training mean and no category. A missing target is always an error.
 
     Raises: ReadError for a file that is absent, empty, ragged, not text, or without header; DataError for a column that
     is not there (with near matches), a missing cell, and a cell that must be a number and is none.
@@ -157,10 +158,17 @@ def _check_header(where: str, names: Sequence[str]) -> None:
 
 def _column(cells: Cells, name: str, kind: str, missing: str) -> np.ndarray:
     """Return a column as float64 or, if of categories, as text; `kind` is empty where the cells decide."""
+    text = cells.columns[name]
+    if kind != "category":
+        try:
+            values = text.astype(np.float64)
+            if not np.isnan(values).any():
+                return values
+        except ValueError:
+            pass  # text, or missing cells among numbers: what follows tells, and takes longer
     if missing == "error":
         _check_present(cells, name)
-    text = cells.columns[name]
-    absent = np.isin(text, MISSING)
+    absent = _absent(text)
     if kind != "category":
         try:
             return np.where(absent, "nan", text).astype(np.float64)
@@ -179,7 +187,7 @@ def _column(cells: Cells, name: str, kind: str, missing: str) -> np.ndarray:
 
 
 def _check_present(cells: Cells, name: str) -> None:
-    absent = np.isin(cells.columns[name], MISSING)
+    absent = _absent(cells.columns[name])
     if absent.any():
         row = int(np.flatnonzero(absent)[0])
         raise DataError(
@@ -190,10 +198,16 @@ def _check_present(cells: Cells, name: str) -> None:
         )
 
 
+def _absent(text: np.ndarray) -> np.ndarray:
+    named = ("nan", "+nan", "-nan", "null")
+    return np.array([cell in MISSING or cell.lower() in named for cell in text.tolist()], bool)
+
+
 def _array(cells: Sequence[str]) -> np.ndarray:
     """Return cells as text of fixed width, or as objects where one long cell would widen them all."""
     stripped = [cell.strip() for cell in cells]
-    return np.array(stripped, object if max(map(len, stripped)) > 200 else str)
+    array = np.array(stripped, str)
+    return array if array.itemsize <= 4 * _WIDE else np.array(stripped, object)
 
 
 def _is_number(cell: str) -> bool:

@@ -85,6 +85,7 @@ MALFORMED = {
     "huge field": ("a,b\n1," + "2" * 140_000 + "\n", ReadError, ["line 2: field larger than field limit"]),
     "missing": ("a,t\n1,2\n,3\n", DataError, ["column 'a', line 3: the cell is missing (''); 1", "missing='mean'"]),
     "nan": ("a,t\n1,2\nNaN,3\n", DataError, ["column 'a', line 3: the cell is missing ('NaN')"]),
+    "other nan": ("a,t\n1,2\n-NAN,3\n", DataError, ["column 'a', line 3: the cell is missing ('-NAN')"]),
     "missing target": ("a,t\n1,2\n2,?\n", DataError, ["column 't', line 3: the cell is missing ('?')"]),
     "not a number": (
         "a,t\n1,2\n2,3\n1O,4\n", DataError,

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
+import pathlib
 import struct
+import zipfile
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fnnet import data
-from fnnet.errors import DataError, ReadError
+from fnnet.errors import DataError, FnnetError, ReadError
 
 X, Y = np.arange(12.0).reshape(4, 3), np.array([2, 0, 2, 5])
+MEMBER = io.BytesIO()
+with zipfile.ZipFile(MEMBER, "w") as archive:
+    archive.writestr("x.npy", b"\x93NUMPY\x01\x00\x04\x00{}\n\n" + bytes(8))
 IMAGES = np.arange(3 * 2 * 2, dtype=np.uint8).reshape(3, 2, 2) * 23
 
 
@@ -72,6 +80,7 @@ BAD_ARCHIVES = {
     "empty": (b"", ReadError, "is empty"),
     "truncated": (npz(x=X, y=Y)[:300], ReadError, "is not a whole .npz archive"),
     "damaged": (npz(x=X, y=Y).replace(X.tobytes()[8:40], b"!" * 32), ReadError, "is not a whole .npz archive"),
+    "member": (MEMBER.getvalue(), ReadError, "is not a whole .npz archive"),
     "text": (b"x,y\n1,2\n", ReadError, "is not a whole .npz archive"),
     "objects": (npz(x=np.array([{}, None])), ReadError, "holds Python objects, which would run code when read"),
     "names": (npz(a=X, b=Y), ReadError, "expected arrays 'x' and 'y' or 'x_train' and 'y_train', got 'a', 'b'"),
@@ -172,3 +181,35 @@ def test_an_absent_file_has_near_names(tmp_path):
         data.read(tmp_path / "pet.csv")
     with pytest.raises(ReadError, match=r"no such file\n  Fix: check the path"):
         data.read(tmp_path / "absent" / "zzz")
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    path = put(tmp_path / "file.csv", b"a\n1\n")
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(pathlib.Path, "open", refuse)
+    with pytest.raises(ReadError, match=r"cannot be read \(Permission denied\)"):
+        data.read(path)
+
+
+WHOLE = {
+    "file.npz": npz(x=X, y=Y),
+    "train-images-idx3-ubyte": GOOD,
+    "file.csv.gz": gzip.compress(b"size,kind\n1.5,cat\n2,dog\n"),
+    "file.csv": b'size,kind,"long, name"\n1.5,cat,1\n2,"dog",0\n',
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@given(start=st.integers(0, 600), drop=st.integers(0, 5), insert=st.binary(max_size=5), end=st.integers(0, 600))
+def test_damage_of_any_kind_is_a_typed_error_or_still_a_data_set(tmp_path_factory, name, start, drop, insert, end):
+    """Whatever bytes are cut, changed or put in, no other exception than fnnet's comes out."""
+    directory = tmp_path_factory.mktemp("damaged")
+    put(directory / NAMES[1], idx(Y[:3]))
+    raw = WHOLE[name]
+    start %= len(raw)
+    raw = (raw[:start] + insert + raw[start + drop :])[: max(1, len(raw) - end % len(raw))]
+    with contextlib.suppress(FnnetError):
+        assert data.length(data.read(put(directory / name, raw))) > 0

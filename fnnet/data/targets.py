@@ -46,6 +46,8 @@ def encode(
         raise DataError(
             where, f"must be one label for each row, got shape {values.shape}", "pass labels of shape (n,)."
         )
+    if values.dtype.kind == "f" and (np.isfinite(values) & (values == np.round(values))).all():
+        values = values.astype(np.int64)  # a class is called "1", whether its file says 1 or 1.0
     names, labels = np.unique(values, return_inverse=True)
     return labels.reshape(-1).astype(np.int32), tuple(str(name) for name in names)
 
@@ -67,7 +69,7 @@ def relabel(dataset: Dataset, classes: Sequence[str] | None) -> Dataset:
         return dataset._replace(y=y[np.asarray(dataset.y)], classes=None)
     if dataset.classes is None:
         y, names = encode(np.asarray(dataset.y), regression=False)
-        dataset = dataset._replace(y=y, classes=tuple(name.removesuffix(".0") for name in names or ()))
+        dataset = dataset._replace(y=y, classes=names)
     assert dataset.classes is not None
     place = {name: n for n, name in enumerate(classes)}
     used = {dataset.classes[n] for n in np.unique(dataset.y)}

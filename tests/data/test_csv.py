@@ -58,6 +58,7 @@ TARGETS = {
     "whole as numbers": (["10", "9", "10"], True, [[10.0], [9.0], [10.0]], None),
     "floats": (["0.5", "2", "1e2"], None, [[0.5], [2.0], [100.0]], None),
     "floats as classes": (["0.5", "2", "0.5"], False, [0, 1, 0], ("0.5", "2.0")),
+    "whole floats as classes": (["1.0", "0.0", "1"], False, [1, 0, 1], ("0", "1")),
     "many whole": ([str(n) for n in range(101)], None, [[float(n)] for n in range(101)], None),
 }
 

@@ -1,12 +1,17 @@
-"""Initial values of parameters: ``initializer(key, shape, dtype) -> array``, those of ``jax.nn.initializers``."""
+"""Initial values of parameters: ``initializer(key, shape, dtype) -> array``, those of ``jax.nn.initializers``.
+
+Kernels have the layout (window, in, out): fans are counted over the last two axes, times the window.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import jax.numpy as jnp
 from jax.nn.initializers import (
     constant,
+    delta_orthogonal,
     glorot_normal,
     glorot_uniform,
     he_normal,
@@ -18,9 +23,13 @@ from jax.nn.initializers import (
     orthogonal,
     truncated_normal,
     uniform,
+    variance_scaling,
     zeros,
 )
 from jaxtyping import Array
+
+from fnnet.core import Key
+from fnnet.errors import ShapeError
 
 Initializer: TypeAlias = Callable[..., Array]
 """``initializer(key, shape, dtype) -> array``."""
@@ -28,10 +37,12 @@ Initializer: TypeAlias = Callable[..., Array]
 __all__ = [
     "Initializer",
     "constant",
+    "delta_orthogonal",
     "glorot_normal",
     "glorot_uniform",
     "he_normal",
     "he_uniform",
+    "identity",
     "lecun_normal",
     "lecun_uniform",
     "normal",
@@ -39,5 +50,31 @@ __all__ = [
     "orthogonal",
     "truncated_normal",
     "uniform",
+    "variance_scaling",
     "zeros",
 ]
+
+
+def identity(scale: float = 1.0) -> Initializer:
+    r"""Kernels that pass their input on, :math:`K_{c,i,j} = \text{scale}\,\delta_{ij}` at the centre c of the window.
+
+    For shapes (\*window, in, out); a dense kernel has no window. Where out ≠ in, features are dropped, or zeros added.
+
+    Law: a dense layer, and a convolution of stride 1 padded ``"SAME"``, drawn so is `scale` times the identity.
+    Raises: ShapeError for shapes of fewer than two axes.
+
+    >>> fn.initializers.identity()(jax.random.key(0), (2, 3), jnp.float32)
+    Array([[1., 0., 0.],
+           [0., 1., 0.]], dtype=float32)
+    """
+
+    def initializer(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        if len(shape) < 2:
+            raise ShapeError(
+                "identity", f"the shape must be (*window, in, out), got {tuple(shape)}", "use it for kernels alone."
+            )
+        centre = tuple((size - 1) // 2 for size in shape[:-2])
+        eye = jnp.eye(shape[-2], shape[-1], dtype=dtype)
+        return jnp.zeros(shape, dtype).at[centre].set(scale * eye)
+
+    return initializer

@@ -1,0 +1,232 @@
+"""Convolutions: one kernel for every place, and their transposes, which upsample."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from fnnet.activations import matching_initializer
+from fnnet.core import Key, Layer, Params, Shaped, State
+from fnnet.errors import ShapeError
+from fnnet.initializers import Initializer, zeros
+from fnnet.layers.windows import (
+    Padding,
+    Pairs,
+    check_covered,
+    check_padding,
+    check_spatial,
+    extents,
+    pairs_of,
+    spread,
+    window_of,
+)
+from fnnet.shapes import align, check_last_axis
+
+_PADDINGS = ("SAME", "VALID", "CIRCULAR")
+
+
+def conv(
+    features: int,
+    kernel_size: int | Sequence[int] = 3,
+    *,
+    dims: int | None = None,
+    stride: int | Sequence[int] = 1,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    padding: Padding = "SAME",
+    activation: Callable[[Any], Any] | None = None,
+    kernel_init: Initializer | None = None,
+    bias_init: Initializer | None = zeros,
+) -> Layer:
+    r"""Convolution over the axes before the last, then the activation; channels last.
+
+    :math:`y_{p,o} = \phi\left(b_o + \sum_{q,i} x_{s p + d q,\,i}\, K_{q,i,o}\right)`, with stride s and dilation d: a
+    correlation, the kernel is not flipped.
+
+    Shapes: (..., \*space, n) -> (..., \*new space, features), with `dims` spatial axes: as many as `kernel_size` has
+    numbers; two if it is an int, unless `dims` is given. Leading axes are batch: any number of them, or none.
+    Params: ``kernel`` (\*kernel_size, n / groups, features), ``bias (features,)`` unless `bias_init` is None.
+
+    `padding`: ``"VALID"`` none; ``"SAME"`` zeros, so that new size = ⌈size / stride⌉; ``"CIRCULAR"`` as many, but
+    wrapped round; or pairs (before, after) of zeros, one for each spatial axis. `groups`: each of as many equal groups
+    of features sees one of the input's; ``groups=n`` is a depthwise convolution. The kernel is drawn as by ``dense``.
+
+    Law: with ``"CIRCULAR"`` and stride 1, rolling the input along a spatial axis rolls the output.
+    Raises: ValueError for numbers out of range; ShapeError for too few axes, a number of input features that is not a
+    multiple of `groups` or not that of `init`, or a window that does not fit; DtypeError for integers.
+
+    >>> layer = fn.layers.conv(8, (3, 3), stride=2, activation=jax.nn.relu)
+    >>> params, _ = layer.init(jax.random.key(0), jnp.ones((1, 28, 28, 3)))
+    >>> params["kernel"].shape, layer(params, jnp.ones((5, 28, 28, 3))).shape
+    ((3, 3, 3, 8), (5, 14, 14, 8))
+    """
+    window = window_of("conv", "kernel_size", kernel_size, dims)
+    strides, steps = (
+        spread("conv", name, value, len(window)) for name, value in (("stride", stride), ("dilation", dilation))
+    )
+    padding = check_padding("conv", padding, len(window), _PADDINGS)
+    extent = extents(window, steps)
+
+    def convolve(x: Array, kernel: Array) -> Array:
+        sizes = check_spatial("conv", x, len(window))
+        pairs = pairs_of(padding, sizes, extent, strides)
+        check_covered("conv", sizes, extent, pairs)
+        if padding == "CIRCULAR":
+            x, pairs = _wrap(x, pairs), ((0, 0),) * len(window)
+        return _correlate(x, kernel, strides, steps, groups, pairs)
+
+    init = _init("conv", features, window, groups, activation, kernel_init, bias_init)
+    return Layer("conv", init, _apply("conv", convolve, window, groups, activation))
+
+
+def conv_transpose(
+    features: int,
+    kernel_size: int | Sequence[int] = 3,
+    *,
+    dims: int | None = None,
+    stride: int | Sequence[int] = 1,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    padding: Padding = "SAME",
+    activation: Callable[[Any], Any] | None = None,
+    kernel_init: Initializer | None = None,
+    bias_init: Initializer | None = zeros,
+) -> Layer:
+    r"""Transposed convolution: upsampling by `stride`, then the activation; channels last.
+
+    :math:`y_{p,o} = \phi\left(b_o + \sum_{s r + k - 1 - d q = p + a} x_{r,i}\, K_{q,i,o}\right)`, with stride s,
+    dilation d, span k = d (kernel_size - 1) + 1 and padding a before: a correlation with the input that has s - 1
+    zeros put between its elements, the kernel not flipped, as ``jax.lax.conv_transpose`` and unlike torch and Keras.
+
+    Shapes: (..., \*space, n) -> (..., \*new space, features); `dims` and params as for ``conv``. New size = size ·
+    stride for ``"SAME"`` and ``"CIRCULAR"``; (size - 1) · stride + k for ``"VALID"``; less before + after for pairs,
+    which *crop* that (as torch's padding does). If kernel_size < stride, jax.lax places the output otherwise, or makes
+    it longer.
+
+    Law: the linear part is the adjoint of that of ``conv`` of the same stride, dilation, groups and padding, whose
+    kernel is flipped in space and has its inputs and outputs exchanged.
+    Raises: as ``conv`` does.
+
+    >>> layer = fn.layers.conv_transpose(8, (2, 2), stride=2)
+    >>> params, _ = layer.init(jax.random.key(0), jnp.ones((1, 14, 14, 3)))
+    >>> params["kernel"].shape, layer(params, jnp.ones((5, 14, 14, 3))).shape
+    ((2, 2, 3, 8), (5, 28, 28, 8))
+    """
+    where = "conv_transpose"
+    window = window_of(where, "kernel_size", kernel_size, dims)
+    strides, steps = (
+        spread(where, name, value, len(window)) for name, value in (("stride", stride), ("dilation", dilation))
+    )
+    padding = check_padding(where, padding, len(window), _PADDINGS)
+    extent = extents(window, steps)
+
+    def convolve(x: Array, kernel: Array) -> Array:
+        sizes = check_spatial(where, x, len(window))
+        if isinstance(padding, str) and padding != "VALID":
+            new_sizes = tuple(n * s for n, s in zip(sizes, strides, strict=True))
+        else:
+            pairs = pairs_of(padding, sizes, extent, strides)
+            new_sizes = tuple(
+                (n - 1) * s + k - sum(pair) for n, s, k, pair in zip(sizes, strides, extent, pairs, strict=True)
+            )
+        if min(new_sizes) < 1:
+            raise ShapeError(where, f"the padding crops all of the output, of size {new_sizes}", "use less padding.")
+        crop = pairs_of(padding, new_sizes, extent, strides)
+        pairs = tuple(
+            # The last pair is what remains, so that positions that the stride of `conv` would skip are made too.
+            (k - 1 - before, new + before - (n - 1) * s - 1)
+            for n, new, s, k, (before, _) in zip(sizes, new_sizes, strides, extent, crop, strict=True)
+        )
+        if padding == "CIRCULAR":
+            around = tuple(-(-k // s) for k, s in zip(extent, strides, strict=True))
+            x = _wrap(x, tuple((m, m) for m in around))
+            pairs = tuple((a - m * s, b - m * s) for (a, b), m, s in zip(pairs, around, strides, strict=True))
+        return _correlate(x, kernel, (1,) * len(window), steps, groups, pairs, spacing=strides)
+
+    init = _init(where, features, window, groups, activation, kernel_init, bias_init)
+    return Layer(where, init, _apply(where, convolve, window, groups, activation))
+
+
+def _init(
+    where: str,
+    features: int,
+    window: tuple[int, ...],
+    groups: int,
+    activation: Callable[[Any], Any] | None,
+    kernel_init: Initializer | None,
+    bias_init: Initializer | None,
+) -> Callable[[Key, Shaped], tuple[Params, State]]:
+    if features < 1:
+        raise ValueError(f"{where}: features must be at least 1, got {features}")
+    if groups < 1 or features % groups:
+        raise ValueError(f"{where}: groups must divide features={features}, got {groups}")
+    initializer = matching_initializer(activation) if kernel_init is None else kernel_init
+
+    def init(key: Key, x: Shaped) -> tuple[Params, State]:
+        check_spatial(where, x, len(window))
+        if x.shape[-1] % groups:
+            raise ShapeError(
+                where,
+                f"the last axis of the input must be a multiple of groups={groups}, got shape {tuple(x.shape)}",
+                "change groups, or the number of features before.",
+            )
+        kernel = initializer(key, (*window, x.shape[-1] // groups, features), x.dtype)
+        return {"kernel": kernel} | ({} if bias_init is None else {"bias": bias_init(key, (features,), x.dtype)}), {}
+
+    return init
+
+
+def _apply(
+    where: str,
+    convolve: Callable[[Array, Array], Array],
+    window: tuple[int, ...],
+    groups: int,
+    activation: Callable[[Any], Any] | None,
+) -> Callable[..., tuple[Any, State]]:
+    def apply(
+        params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
+    ) -> tuple[Any, State]:
+        check_spatial(where, x, len(window))
+        check_last_axis(where, x, params["kernel"].shape[-2] * groups)
+        y = convolve(x, params["kernel"])
+        y = y + align(params["bias"], y) if "bias" in params else y
+        return (y if activation is None else activation(y)), state
+
+    return apply
+
+
+def _wrap(x: Array, pairs: Pairs) -> Array:
+    """Return `x` with its spatial axes continued periodically."""
+    return jnp.pad(x, ((0, 0),) * (x.ndim - 1 - len(pairs)) + pairs + ((0, 0),), mode="wrap")
+
+
+def _correlate(
+    x: Array,
+    kernel: Array,
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+    pairs: Pairs,
+    *,
+    spacing: tuple[int, ...] | None = None,
+) -> Array:
+    """Correlate `x`, with leading axes made one for the while; negative padding crops."""
+    dims = len(stride)
+    lead = x.shape[: x.ndim - dims - 1]
+    space = "".join(chr(ord("a") + axis) for axis in range(dims))
+    y = jax.lax.conv_general_dilated(
+        x.reshape(math.prod(lead), *x.shape[len(lead) :]),
+        kernel,
+        window_strides=stride,
+        padding=pairs,
+        lhs_dilation=spacing,
+        rhs_dilation=dilation,
+        dimension_numbers=(f"N{space}C", f"{space}IO", f"N{space}C"),
+        feature_group_count=groups,
+    )
+    return y.reshape(*lead, *y.shape[1:])

@@ -1,0 +1,292 @@
+"""Normalization: centre and scale by the statistics of a batch, an example, a group of features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from fnnet.core import Key, Layer, Masked, Params, Shaped, State
+from fnnet.errors import DtypeError, ShapeError
+from fnnet.initializers import Initializer, ones, zeros
+from fnnet.layers.sequences import unpack
+from fnnet.layers.windows import check_dims, check_spatial
+from fnnet.shapes import align, check_floating, check_last_axis, check_rank
+
+
+def batch_norm(
+    *,
+    momentum: float = 0.9,
+    eps: float = 1e-5,
+    axis_name: str | tuple[str, ...] | None = None,
+    scale_init: Initializer | None = ones,
+    bias_init: Initializer | None = zeros,
+) -> Layer:
+    r"""Normalize each feature over the batch (Ioffe & Szegedy 2015, algorithm 1).
+
+    :math:`y = \gamma\,(x - \mu) / \sqrt{\sigma^2 + \epsilon} + \beta`. In training μ and σ² are the mean and the
+    (biased) variance over *all* leading axes, spatial ones too, and over `axis_name` where it is mapped by vmap,
+    shard_map or pmap: these couple the examples of a batch. At inference they are the running ones.
+
+    Shapes: (..., features), to the same, or a ``Masked`` sequence, whose padding has no part in the statistics.
+    Params: ``scale`` and ``bias`` (features,), left out if their init is None. State: ``mean`` and ``var``
+    (features,), at first 0 and 1, in float32 at least; each training step makes them momentum · running + (1 −
+    momentum) · batch. (That is flax's and Keras' momentum, which are .99; torch's is one less ours, and its running
+    variance unbiased.)
+
+    The statistics take one pass, about the batch's first row, so that a large mean does not cancel a small variance.
+    Laws: in training the output has mean β and variance γ², up to ε; it is unchanged by an affine change of the input.
+    Raises: ValueError unless ``0 <= momentum <= 1`` and ``eps > 0``; ShapeError, DtypeError for inputs unlike those of
+    `init`, or not real.
+
+    >>> layer = fn.layers.batch_norm()
+    >>> x = jnp.array([[1.0], [3.0]])
+    >>> params, state = layer.init(jax.random.key(0), x)
+    >>> y, state = layer.apply(params, state, x, train=True)
+    >>> y.round(3).ravel(), state["mean"].round(3)
+    (Array([-1.,  1.], dtype=float32), Array([0.2], dtype=float32))
+    """
+    if not 0 <= momentum <= 1:
+        raise ValueError(f"batch_norm: momentum must be between 0 and 1, got {momentum}")
+    _check_eps("batch_norm", eps)
+    init_affine = _affine_init("batch_norm", scale_init, bias_init)
+
+    def init(key: Key, x: Shaped) -> tuple[Params, State]:
+        values = x.values if isinstance(x, Masked) else x
+        params = init_affine(key, values)
+        features, dtype = values.shape[-1:], _wide(values)
+        return params, {"mean": jnp.zeros(features, dtype), "var": jnp.ones(features, dtype)}
+
+    def apply(
+        params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
+    ) -> tuple[Any, State]:
+        values, mask = unpack("batch_norm", x) if isinstance(x, Masked) else (x, None)
+        _check("batch_norm", values, state["mean"].shape[0])
+        if train:
+            shift, mean, var = _batch_moments(values.astype(_wide(values)), mask, axis_name)
+            batch = {"mean": shift + mean, "var": var}
+            state = {
+                name: momentum * state[name] + (1 - momentum) * batch[name].astype(state[name].dtype) for name in batch
+            }
+        else:
+            shift, mean, var = state["mean"].astype(_wide(values)), None, state["var"].astype(_wide(values))
+        centred = values.astype(shift.dtype) - align(shift, values)
+        centred = centred if mean is None else centred - align(mean, values)
+        y = _affine(params, centred * align(jax.lax.rsqrt(var + eps), values), values.dtype)
+        return (Masked(y, x.mask) if isinstance(x, Masked) else y), state
+
+    return Layer("batch_norm", init, apply)
+
+
+def layer_norm(
+    *, eps: float = 1e-6, scale_init: Initializer | None = ones, bias_init: Initializer | None = zeros
+) -> Layer:
+    r"""Normalize each vector of features (Ba et al. 2016, eq. 4).
+
+    :math:`y = \gamma\,(x - \mu) / \sqrt{\sigma^2 + \epsilon} + \beta`; μ and σ²
+    (biased) are over the last axis. Shapes: (..., features), to the same. Params: ``scale`` and ``bias``
+    (features,), left out if their init is None. (ε is flax's; torch's is 1e-5, Keras' 1e-3.)
+
+    Law: unchanged, but for ε, by an affine change of the input.
+    Raises: ValueError unless ``eps > 0``; ShapeError, DtypeError for inputs unlike those of `init`, or not real.
+
+    >>> layer = fn.layers.layer_norm()
+    >>> params, _ = layer.init(jax.random.key(0), jnp.ones(2))
+    >>> layer(params, jnp.array([[1.0, 3.0]])).round(3)
+    Array([[-1.,  1.]], dtype=float32)
+    """
+    _check_eps("layer_norm", eps)
+
+    def normalize(x: Array) -> Array:
+        return _standardize(x, (x.ndim - 1,), eps)
+
+    return _example_norm("layer_norm", normalize, _affine_init("layer_norm", scale_init, bias_init))
+
+
+def rms_norm(*, eps: float = 1e-6, scale_init: Initializer | None = ones) -> Layer:
+    r"""Scale each vector of features to unit mean square (Zhang & Sennrich 2019, eq. 4), without centring it.
+
+    :math:`y = \gamma\, x / \sqrt{\tfrac1n \sum_i x_i^2 + \epsilon}`. Shapes: (..., features), to the same. Params:
+    ``scale (features,)`` unless `scale_init` is None.
+
+    Law: unchanged, but for ε, by a positive factor.
+    Raises: as ``layer_norm`` does.
+
+    >>> layer = fn.layers.rms_norm()
+    >>> params, _ = layer.init(jax.random.key(0), jnp.ones(2))
+    >>> layer(params, jnp.array([3.0, -3.0])).round(3)
+    Array([ 1., -1.], dtype=float32)
+    """
+    _check_eps("rms_norm", eps)
+
+    def normalize(x: Array) -> Array:
+        return x * jax.lax.rsqrt(jnp.mean(x * x, -1, keepdims=True) + eps)
+
+    return _example_norm("rms_norm", normalize, _affine_init("rms_norm", scale_init, None))
+
+
+def group_norm(
+    groups: int = 32,
+    *,
+    dims: int = 2,
+    eps: float = 1e-6,
+    scale_init: Initializer | None = ones,
+    bias_init: Initializer | None = zeros,
+) -> Layer:
+    """Normalize each example over its places and each of `groups` groups of features (Wu & He 2018, eq. 7).
+
+    As ``layer_norm``, with mean and variance over all `dims` spatial axes and the consecutive features of a group.
+    Shapes: (..., *space, features), to the same. Params: ``scale`` and ``bias`` (features,).
+
+    Laws: with one group per feature it is ``instance_norm``; with one group and ``dims=0`` it is ``layer_norm``.
+    Raises: ValueError for ``groups < 1``, ``dims < 0``; ShapeError if the features are not a multiple of `groups`, or
+    too few axes; and as ``layer_norm`` does.
+
+    >>> layer = fn.layers.group_norm(2, dims=0)
+    >>> params, _ = layer.init(jax.random.key(0), jnp.ones(4))
+    >>> layer(params, jnp.array([1.0, 3.0, 10.0, 30.0])).round(3)
+    Array([-1.,  1., -1.,  1.], dtype=float32)
+    """
+    if groups < 1:
+        raise ValueError(f"group_norm: groups must be at least 1, got {groups}")
+    return _grouped("group_norm", groups, check_dims("group_norm", dims, least=0), eps, scale_init, bias_init)
+
+
+def instance_norm(
+    *,
+    dims: int = 2,
+    eps: float = 1e-6,
+    scale_init: Initializer | None = ones,
+    bias_init: Initializer | None = zeros,
+) -> Layer:
+    """Normalize each example and feature over all `dims` spatial axes (Ulyanov et al. 2016, eq. 4).
+
+    Shapes: (..., *space, features), to the same. Params: ``scale`` and ``bias`` (features,). (torch has none by
+    default.)
+    Raises: ValueError for ``dims < 1``; ShapeError for too few axes; and as ``layer_norm`` does.
+
+    >>> layer = fn.layers.instance_norm(dims=1)
+    >>> params, _ = layer.init(jax.random.key(0), jnp.ones((2, 1)))
+    >>> layer(params, jnp.array([[1.0], [3.0]])).round(3)
+    Array([[-1.],
+           [ 1.]], dtype=float32)
+    """
+    return _grouped("instance_norm", None, check_dims("instance_norm", dims), eps, scale_init, bias_init)
+
+
+def _grouped(
+    where: str,
+    groups: int | None,
+    dims: int,
+    eps: float,
+    scale_init: Initializer | None,
+    bias_init: Initializer | None,
+) -> Layer:
+    """Return the norm over `dims` spatial axes and the features of each group; each feature is one if None."""
+    _check_eps(where, eps)
+    init_affine = _affine_init(where, scale_init, bias_init)
+
+    def check(x: Shaped) -> None:
+        check_spatial(where, x, dims)
+        if groups is not None and x.shape[-1] % groups:
+            raise ShapeError(
+                where,
+                f"the last axis of the input must be a multiple of groups={groups}, got shape {tuple(x.shape)}",
+                "change groups, or the number of features before.",
+            )
+
+    def normalize(x: Array) -> Array:
+        check(x)
+        count = x.shape[-1] if groups is None else groups
+        split = x.reshape(*x.shape[:-1], count, x.shape[-1] // count)
+        axes = (*range(split.ndim - 2 - dims, split.ndim - 2), split.ndim - 1)
+        return _standardize(split, axes, eps).reshape(x.shape)
+
+    def init(key: Key, x: Shaped) -> Params:
+        check(x)
+        return init_affine(key, x)
+
+    return _example_norm(where, normalize, init)
+
+
+def _example_norm(where: str, normalize: Any, init_affine: Any) -> Layer:
+    """Return the layer without state that normalizes in float32 at least, then scales and shifts each feature."""
+
+    def init(key: Key, x: Shaped) -> tuple[Params, State]:
+        return init_affine(key, x), {}
+
+    def apply(
+        params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
+    ) -> tuple[Any, State]:
+        _check(where, x, next((p.shape[0] for p in params.values()), None))
+        return _affine(params, normalize(x.astype(_wide(x))), x.dtype), state
+
+    return Layer(where, init, apply)
+
+
+def _affine_init(where: str, scale_init: Initializer | None, bias_init: Initializer | None) -> Any:
+    inits = {name: make for name, make in (("scale", scale_init), ("bias", bias_init)) if make is not None}
+
+    def init(key: Key, x: Shaped) -> Params:
+        _check(where, x, None)
+        return {name: make(key, x.shape[-1:], x.dtype) for name, make in inits.items()}
+
+    return init
+
+
+def _affine(params: Params, y: Array, dtype: Any) -> Array:
+    if "scale" in params:
+        y = y * align(params["scale"].astype(y.dtype), y)
+    if "bias" in params:
+        y = y + align(params["bias"].astype(y.dtype), y)
+    return y.astype(dtype)
+
+
+def _standardize(x: Array, axes: tuple[int, ...], eps: float) -> Array:
+    """Return `x` with mean 0 and variance 1 over `axes`."""
+    first = jax.lax.stop_gradient(x[tuple(slice(1) if axis in axes else slice(None) for axis in range(x.ndim))])
+    # About one of its values, so that the rounding of a large mean does not reach the output.
+    d = x - first
+    centred = d - jnp.mean(d, axes, keepdims=True)
+    return centred * jax.lax.rsqrt(jnp.mean(centred * centred, axes, keepdims=True) + eps)
+
+
+def _batch_moments(x: Array, mask: Array | None, axis_name: str | tuple[str, ...] | None) -> tuple[Array, Array, Array]:
+    """Return a shift near the mean, the mean less the shift, and the variance, of each feature."""
+    rows = x.reshape(-1, x.shape[-1])
+    weight = None if mask is None else mask.reshape(-1)
+    # Moments about any one value are free of cancellation, unless that value is far from all the others.
+    shift = jax.lax.stop_gradient(rows[0] if weight is None else rows[jnp.argmax(weight)])
+    if axis_name is not None:
+        shift = jax.lax.pmean(shift, axis_name)
+    d = rows - align(shift, rows)
+    if weight is None:
+        count = jnp.asarray(rows.shape[0], x.dtype)
+    else:
+        d = jnp.where(weight[:, None], d, jnp.zeros((), d.dtype))
+        count = weight.sum().astype(x.dtype)
+    sums = (count, d.sum(0), (d * d).sum(0))
+    count, first, second = sums if axis_name is None else jax.lax.psum(sums, axis_name)
+    count = jnp.maximum(count, 1)
+    mean = first / count
+    return shift, mean, jnp.maximum(second / count - mean * mean, 0)
+
+
+def _wide(x: Shaped) -> Any:
+    return jnp.promote_types(x.dtype, jnp.float32)
+
+
+def _check_eps(where: str, eps: float) -> None:
+    if not eps > 0:
+        raise ValueError(f"{where}: eps must be positive, got {eps}")
+
+
+def _check(where: str, x: Shaped, features: int | None) -> None:
+    check_floating(where, x)
+    check_rank(where, x, 1, "(..., features)")
+    if jnp.issubdtype(x.dtype, jnp.complexfloating):
+        raise DtypeError(where, f"the input must be real, got {x.dtype}", "normalize real and imaginary parts apart.")
+    if features is not None:
+        check_last_axis(where, x, features)

@@ -3,20 +3,26 @@
 from fnnet import (
     activations,
     callbacks,
+    checkpoints,
+    compose,
     core,
     data,
     errors,
     initializers,
+    inspection,
     layers,
     losses,
     metrics,
     optimizers,
+    plotting,
+    schedules,
     transforms,
     tree,
 )
 from fnnet.compose import as_layer, serial
 from fnnet.core import Layer, Masked, Metric, Optimizer, Task, TrainState
 from fnnet.fitting import Fit, fit
+from fnnet.inspection import summary
 from fnnet.layers import dense
 from fnnet.optimizers import adam, sgd
 from fnnet.training import evaluate, init, predict, run, step
@@ -35,6 +41,8 @@ __all__ = [
     "adam",
     "as_layer",
     "callbacks",
+    "checkpoints",
+    "compose",
     "core",
     "data",
     "dense",
@@ -43,15 +51,19 @@ __all__ = [
     "fit",
     "init",
     "initializers",
+    "inspection",
     "layers",
     "losses",
     "metrics",
     "optimizers",
+    "plotting",
     "predict",
     "run",
+    "schedules",
     "serial",
     "sgd",
     "step",
+    "summary",
     "transforms",
     "tree",
 ]

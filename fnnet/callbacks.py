@@ -56,21 +56,27 @@ def describe(logs: dict[str, Any]) -> str:
     return "  ".join(f"{name} {float(value):.4f}" for name, value in scalars.items())
 
 
+def _pace(start: Event | None, event: Event) -> float:
+    """Return the examples a second since `start`, the first event after compilation; 0 while there is no pace."""
+    if start is None or event.seconds <= start.seconds:
+        return 0.0
+    return (event.step - start.step) * event.batch_size / (event.seconds - start.seconds)
+
+
 def _lines(title: str, stream: TextIO) -> Callback:
-    told = {"tenth": 0, "first": 0}
+    told: dict[str, Any] = {"first": 0, "tenths": 0, "start": None}
 
     def callback(event: Event) -> None:
         if event.kind == "start":
-            told["first"] = event.step
-            return
-        done, todo = event.step - told["first"], max(1, event.steps - told["first"])
-        tenth = 10 * done // todo
-        if event.kind == "epoch" and tenth > told["tenth"]:
-            told["tenth"] = tenth
-            rate = done * event.batch_size / max(event.seconds, 1e-9)
+            told.update(first=event.step, tenths=0, start=None)
+        elif told["start"] is None:
+            told["start"] = event
+        tenths = 10 * (event.step - told["first"]) // max(1, event.steps - told["first"])
+        if event.kind == "epoch" and tenths > told["tenths"]:
+            told["tenths"] = tenths
             epoch, epochs = event.step / event.steps_an_epoch, event.steps / event.steps_an_epoch
-            line = f"{title}: epoch {epoch:.4g}/{epochs:.4g}  {describe(event.logs)}  {rate:,.0f} samples/s"
-            stream.write(line + "\n")
+            rate = f"{_pace(told['start'], event):,.0f} samples/s"
+            stream.write(f"{title}: epoch {epoch:.4g}/{epochs:.4g}  {describe(event.logs)}  {rate}\n")
             stream.flush()
 
     return callback
@@ -81,7 +87,7 @@ def _bar(title: str, console: Any) -> Callback:
 
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=24),
         TextColumn("{task.completed:.0f}/{task.total:.0f} steps"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
@@ -89,16 +95,18 @@ def _bar(title: str, console: Any) -> Callback:
     )
     bar = Progress(*columns, console=console)
     words: dict[str, Any] = {}
+    told: dict[str, Any] = {"start": None}
 
     def callback(event: Event) -> None:
         if event.kind == "start":
             bar.start()
-            bar.add_task(title, total=event.steps, completed=event.step, rate=0.0, words="compiling", first=event.step)
+            bar.add_task(title, total=event.steps, completed=event.step, rate=0.0, words="compiling")
             return
+        told["start"] = told["start"] or event
         words.update(event.logs)
-        task = bar.tasks[0]
-        rate = (event.step - task.fields["first"]) * event.batch_size / max(event.seconds, 1e-9)
-        bar.update(task.id, completed=event.step, rate=rate, words=describe(words))
+        bar.update(
+            bar.tasks[-1].id, completed=event.step, rate=_pace(told["start"], event), words=describe(words)
+        )
         if event.kind == "end":
             bar.stop()
 

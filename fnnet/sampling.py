@@ -10,6 +10,7 @@ from fnnet.core import Key
 from fnnet.errors import DataError
 
 _ROUNDS = 6
+_FEW = 128  # so few rows are sorted by random numbers: over few bits six rounds are not uniform (tests/test_sampling.py)
 
 
 def length(data: PyTree, *, where: str = "data") -> int:
@@ -68,13 +69,15 @@ def shuffled(key: Key, positions: Int[Array, m], size: int) -> Int[Array, m]:
 
     A keyed bijection: six rounds of a Feistel network permute the next power of two, and a value outside the range is
     permuted again until it falls inside, which keeps it a bijection (Black & Rogaway 2002, cycle walking). Any position
-    is evaluated on its own.
+    is evaluated on its own, so there is no table, but for at most 128 rows, which are sorted by random numbers.
 
     >>> from fnnet import sampling
     >>> sorted(sampling.shuffled(jax.random.key(0), jnp.arange(5), 5).tolist())
     [0, 1, 2, 3, 4]
     """
-    bits = max(2, (size - 1).bit_length())
+    if size <= _FEW:
+        return jnp.argsort(jax.random.bits(key, (size,), jnp.uint32))[positions].astype(jnp.int32)
+    bits = (size - 1).bit_length()
     keys = jax.random.bits(key, (_ROUNDS,), jnp.uint32)
     last = jnp.uint32(size - 1)
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
-from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from fnnet import tree
 from fnnet.core import Layer, Params, Shaped, State
@@ -83,7 +82,7 @@ def summary(net: Layer, x: Shaped) -> Summary:
     )
 
 
-def _named(jaxpr: Jaxpr | ClosedJaxpr, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _named(jaxpr: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the path and the shape of every output that a composition tagged, programs within programs included."""
     for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
         scope = "/".join(filter(None, (prefix, str(equation.source_info.name_stack))))
@@ -95,4 +94,4 @@ def _named(jaxpr: Jaxpr | ClosedJaxpr, prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _is_program(thing: Any) -> bool:
-    return isinstance(thing, Jaxpr | ClosedJaxpr)
+    return hasattr(thing, "eqns") or hasattr(thing, "jaxpr")

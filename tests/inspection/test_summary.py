@@ -1,0 +1,50 @@
+"""The summary says what the parameters and the compiled program say."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import fnnet as fn
+
+X = jax.ShapeDtypeStruct((5, 3), jnp.float32)
+
+
+@pytest.mark.lowest
+def test_rows_are_layers_with_their_own_parameters():
+    """One row a named layer, in order; the parameters of the rows add up to those of the net."""
+    net = fn.serial(fn.dense(4), jax.nn.relu, body=fn.serial(fn.dense(6), fn.dense(6)), head=fn.dense(2))
+    result = fn.summary(net, X)
+    assert [(row.path, row.shape, row.parameters) for row in result.rows] == [
+        ("dense_0", (5, 4), 16),
+        ("relu_0", (5, 4), 0),
+        ("body/dense_0", (5, 6), 30),
+        ("body/dense_1", (5, 6), 42),
+        ("head", (5, 2), 14),
+    ]
+    assert sum(row.parameters for row in result.rows) == result.parameters == 102
+    assert result.parameter_bytes == 408
+    assert {row.dtype for row in result.rows} == {"float32"}
+
+
+def test_flops_are_those_of_the_matmul():
+    """A dense layer without bias of m × k × n needs 2mkn operations, which is what XLA counts."""
+    result = fn.summary(fn.dense(16, bias_init=None), jax.ShapeDtypeStruct((8, 32), jnp.float32))
+    assert result.flops == 2 * 8 * 32 * 16
+    assert [row.path for row in result.rows] == ["dense"]
+
+
+def test_it_prints_as_a_table():
+    lines = str(fn.summary(fn.serial(fn.dense(4), fn.dense(2)), X)).splitlines()
+    assert lines[0].split() == ["layer", "output", "dtype", "parameters"]
+    assert lines[1].split() == ["dense_0", "(5,", "4)", "float32", "16"]
+    assert lines[-1].startswith("26 parameters, 104 bytes; ")
+
+
+def test_layers_inside_loops_have_rows():
+    """The body of a repeat stands once, with the shape that it has in the loop."""
+    net = fn.serial(fn.dense(3), fn.compose.repeat(fn.serial(fn.dense(3), jnp.tanh), 7))
+    rows = {row.path: row for row in fn.summary(net, X).rows}
+    assert any(path.endswith("tanh_0") for path in rows)
+    assert fn.summary(net, X).parameters == 12 + 7 * 12

@@ -1,0 +1,24 @@
+"""Every example runs, prints, draws, and stays short."""
+
+from __future__ import annotations
+
+import pathlib
+import runpy
+import sys
+
+import pytest
+
+EXAMPLES = sorted((pathlib.Path(__file__).parent.parent / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example(path, tmp_path, monkeypatch, capsys):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 120
+    arguments = [str(path), "--plot", str(tmp_path / "picture.png")]
+    arguments += ["--steps", "20"] if '"--steps"' in text else ["--epochs", "2"] if '"--epochs"' in text else []
+    monkeypatch.setattr(sys, "argv", arguments)
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(path), run_name="__main__")
+    assert capsys.readouterr().out
+    assert (tmp_path / "picture.png").stat().st_size > 5000

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PyTree
 
 from fnnet import tree
@@ -40,10 +41,11 @@ def check_number(where: str, name: str, value: Any) -> None:
     """Raise ValueError if `value` is known (not traced) and not a possible value of the number called `name`."""
     if isinstance(value, jax.core.Tracer):
         return
-    least, values = ("above 0", value > 0) if name in _POSITIVE else ("at least 0", value >= 0)
-    if not jnp.all(jnp.asarray(values)):
+    known = np.asarray(value)  # NumPy's comparisons stay concrete where an optimizer is made inside jit
+    least, possible = ("above 0", known > 0) if name in _POSITIVE else ("at least 0", known >= 0)
+    if not np.all(possible):
         raise ValueError(f"{where}: {name} must be {least}, got {value}")
-    if name in _BELOW_ONE and not jnp.all(jnp.asarray(value < 1)):
+    if name in _BELOW_ONE and not np.all(known < 1):
         raise ValueError(f"{where}: {name} must be below 1, got {value}")
 
 

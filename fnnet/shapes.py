@@ -57,3 +57,13 @@ def align(x: Array, like: Any, *, axis: int = -1) -> Array:
     after = like.ndim - 1 - axis % like.ndim
     before = like.ndim - after - x.ndim
     return x.reshape((1,) * before + x.shape + (1,) * after)
+
+
+def at_least_float32(dtype: Any) -> Any:
+    """Return the dtype to compute in where 16 bits are too few: float32 for narrower floats, else `dtype`.
+
+    >>> at_least_float32(jnp.bfloat16), at_least_float32(jnp.dtype("float32"))
+    (dtype('float32'), dtype('float32'))
+    """
+    dtype = jnp.dtype(dtype)
+    return dtype if jnp.finfo(dtype).bits >= 32 else jnp.dtype(jnp.float32)

@@ -43,7 +43,8 @@ def attention(
 
     Params: ``query (features, heads·d)``, ``key`` and ``value (context features, kv_heads·d)``, ``out (heads·d,
     features)``, each ``{"kernel", "bias"}``, without bias if `bias_init` is None. Kernels are Glorot uniform unless
-    `kernel_init` is given. `implementation` is passed to ``jax.nn.dot_product_attention``.
+    `kernel_init` is given. `implementation` is passed to ``jax.nn.dot_product_attention``; float64, whose softmax that
+    function takes in float32, is computed in float64 throughout.
 
     Laws: without positions or causality, permuting the context changes nothing and permuting the queries permutes the
     outputs; with causality, outputs before t do not depend on steps from t on.
@@ -106,19 +107,34 @@ def _attend(
     flat = {name: part.reshape(-1, *part.shape[-3:]) for name, part in split.items()}
     time, steps = flat["query"].shape[1], flat["key"].shape[1]
     seen = None if mask is None else mask.reshape(-1, 1, 1, steps)
-    y = jax.nn.dot_product_attention(
-        flat["query"],
-        flat["key"],
-        flat["value"],
-        mask=seen,
-        is_causal=causal,
-        implementation=implementation,
-    )
+    if flat["query"].dtype == jnp.float64:
+        y = _attend_in_float64(flat["query"], flat["key"], flat["value"], seen, causal)
+    else:
+        with jax.numpy_dtype_promotion("standard"):  # 16-bit logits are promoted to float32 implicitly within
+            y = jax.nn.dot_product_attention(
+                flat["query"],
+                flat["key"],
+                flat["value"],
+                mask=seen,
+                is_causal=causal,
+                implementation=implementation,
+            )
     if seen is not None:
         first = jnp.argmax(seen, axis=-1)  # of the real steps
         any_seen = seen.any(-1) & (first <= jnp.arange(time)[None, None, :] if causal else True)
         y = jnp.where(jnp.swapaxes(any_seen, 1, 2)[..., None], y, jnp.zeros((), y.dtype))
     return y.reshape(*lead, *y.shape[1:])
+
+
+def _attend_in_float64(q: Array, k: Array, v: Array, seen: Array | None, causal: bool) -> Array:
+    """Return what ``jax.nn.dot_product_attention`` returns, which takes its softmax in float32 whatever the dtype."""
+    grouped = q.reshape(*q.shape[:2], k.shape[2], -1, q.shape[3])
+    logits = jnp.einsum("btkgd,bskd->bkgts", grouped, k) / q.shape[3] ** 0.5
+    allowed = jnp.tri(q.shape[1], k.shape[1], dtype=bool) if causal else jnp.ones((q.shape[1], k.shape[1]), bool)
+    allowed = align(allowed, logits)
+    allowed = allowed if seen is None else allowed & seen[:, None]
+    weights = jax.nn.softmax(jnp.where(allowed, logits, jnp.finfo(logits.dtype).min))
+    return jnp.einsum("bkgts,bskd->btkgd", weights, v).reshape(q.shape)
 
 
 def _project(params: Params, x: Array) -> Array:

@@ -11,7 +11,7 @@ from fnnet.core import Key, Layer, Params, Shaped, State, stateless
 from fnnet.errors import ShapeError
 from fnnet.initializers import Initializer, normal
 from fnnet.layers.sequences import repack, unpack, values_of
-from fnnet.shapes import align, check_floating, check_last_axis, check_rank
+from fnnet.shapes import align, at_least_float32, check_floating, check_last_axis, check_rank
 
 
 def rotary(x: Array, *, base: float = 10000.0, positions: Array | None = None, time_axis: int = -2) -> Array:
@@ -33,7 +33,7 @@ def rotary(x: Array, *, base: float = 10000.0, positions: Array | None = None, t
         raise ShapeError(
             "rotary", f"the last axis must be even, got shape {x.shape}", "use an even number of features."
         )
-    dtype = jnp.promote_types(x.dtype, jnp.float32)
+    dtype = at_least_float32(x.dtype)
     places = jnp.arange(x.shape[time_axis]) if positions is None else positions
     half = x.shape[-1] // 2
     angles = align(places.astype(dtype), x, axis=time_axis) * align(_frequencies(half, base, dtype), x)
@@ -64,7 +64,7 @@ def sinusoidal_positions(*, base: float = 10000.0) -> Layer:
                 f"the last axis must be even, got shape {values.shape}",
                 "use an even number of features.",
             )
-        dtype = jnp.promote_types(values.dtype, jnp.float32)
+        dtype = at_least_float32(values.dtype)
         angles = jnp.arange(time).astype(dtype)[:, None] * _frequencies(features // 2, base, dtype)[None, :]
         table = jnp.stack([jnp.sin(angles), jnp.cos(angles)], -1).reshape(time, features).astype(values.dtype)
         return repack(values + align(table, values), x)

@@ -13,7 +13,7 @@ from fnnet.core import Key, Layer, Params, Shaped, State
 from fnnet.errors import inside
 from fnnet.initializers import Initializer, glorot_uniform, orthogonal, zeros
 from fnnet.layers.sequences import repack, unpack, values_of
-from fnnet.shapes import align, check_floating, check_last_axis, check_rank
+from fnnet.shapes import align, at_least_float32, check_floating, check_last_axis, check_rank
 
 
 def rnn(
@@ -212,7 +212,7 @@ def _init_gates(
 
 def _orthogonal(key: Key, shape: tuple[int, ...], dtype: Any) -> Array:
     # QR has no kernel for the 16-bit types.
-    return orthogonal()(key, shape, jnp.promote_types(dtype, jnp.float32)).astype(dtype)
+    return orthogonal()(key, shape, at_least_float32(dtype)).astype(dtype)
 
 
 def _scan_time(

@@ -1,0 +1,153 @@
+"""Schedules against formulas in float64, at their boundaries, and under jit and vmap."""
+
+import math
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fnnet import schedules
+
+
+def half_cosine(start, end, fraction):
+    return end + (start - end) * (1 + math.cos(math.pi * min(fraction, 1))) / 2
+
+
+def restarts(t):
+    """Three cycles of 10, 20 and 40 steps from 1, 0.5 and 0.25 to 0.1."""
+    for first, length, peak in ((0, 10, 1.0), (10, 20, 0.5), (30, 40, 0.25)):
+        if t < first + length:
+            return half_cosine(peak, 0.1, (t - first) / length)
+    return 0.1
+
+
+def one_cycle(t):
+    return half_cosine(0.02, 0.5, t / 30) if t < 30 else half_cosine(0.5, 0.02 / 1e4, (t - 30) / 70)
+
+
+SCHEDULES = {
+    "constant": (schedules.constant(0.3), lambda t: 0.3),
+    "step": (schedules.step(0.3, every=7, factor=0.5), lambda t: 0.3 * 0.5 ** (t // 7)),
+    "piecewise": (
+        schedules.piecewise([0.3, 0.2, 0.7], [5, 9]),
+        lambda t: 0.3 if t < 5 else 0.2 if t < 9 else 0.7,
+    ),
+    "exponential": (schedules.exponential(0.3, steps=10, factor=0.5), lambda t: 0.3 * 0.5 ** (t / 10)),
+    "linear": (schedules.polynomial(0.3, 0.1, steps=20), lambda t: 0.3 - 0.2 * min(t / 20, 1)),
+    "polynomial": (
+        schedules.polynomial(0.3, 0.1, steps=20, power=2.5),
+        lambda t: 0.1 + 0.2 * (1 - min(t / 20, 1)) ** 2.5,
+    ),
+    "inverse_time": (schedules.inverse_time(0.3, steps=4, factor=0.5), lambda t: 0.3 / (1 + 0.5 * t / 4)),
+    "cosine": (schedules.cosine(0.3, steps=20, end=0.1), lambda t: half_cosine(0.3, 0.1, t / 20)),
+    "cosine_restarts": (schedules.cosine(1.0, steps=10, end=0.1, cycles=3, growth=2.0, factor=0.5), restarts),
+    "warmup": (
+        schedules.warmup(schedules.exponential(0.4, steps=10, factor=0.5), steps=8, start=0.1),
+        lambda t: 0.1 + 0.3 * t / 8 if t < 8 else 0.4 * 0.5 ** ((t - 8) / 10),
+    ),
+    "warmup_to_constant": (schedules.warmup(0.4, steps=8), lambda t: 0.4 * min(t / 8, 1)),
+    "one_cycle": (schedules.one_cycle(0.5, steps=100), one_cycle),
+    "join": (
+        schedules.join([0.2, schedules.polynomial(1.0, 0.0, steps=4), schedules.constant(0.3)], [3, 11]),
+        lambda t: 0.2 if t < 3 else 1 - min((t - 3) / 4, 1) if t < 11 else 0.3,
+    ),
+}
+each = pytest.mark.parametrize("case", SCHEDULES.values(), ids=SCHEDULES)
+TIMES = np.arange(130)
+
+
+@each
+def test_values_are_the_formula(case):
+    """schedule(t) is the formula, in float32, for every t at once."""
+    schedule, formula = case
+    values = jax.jit(schedule)(TIMES)
+    assert values.dtype == jnp.float32
+    np.testing.assert_allclose(values, [formula(int(t)) for t in TIMES], rtol=3e-6, atol=1e-7)
+
+
+@each
+def test_values_in_float64(case, x64):
+    """In double precision the formula holds to double precision."""
+    schedule, formula = case
+    np.testing.assert_allclose(jax.jit(schedule)(TIMES), [formula(int(t)) for t in TIMES], rtol=1e-12, atol=1e-14)
+
+
+@each
+def test_jit_vmap_and_eager_agree(case):
+    """One int, a traced scalar, an array and a vmap give the same values; float steps are taken too."""
+    schedule, _ = case
+    eager = schedule(12)
+    assert eager.shape == ()
+    assert schedule(12.0) == eager
+    np.testing.assert_allclose(jax.jit(schedule)(12), eager, rtol=1e-6)
+    steps = jnp.arange(16).reshape(2, 8)
+    np.testing.assert_allclose(jax.vmap(schedule)(steps), schedule(steps), rtol=1e-6)
+    np.testing.assert_allclose(schedule(steps)[1, 4], eager, rtol=1e-6)
+
+
+@each
+def test_values_stay_finite_and_not_negative(case):
+    """No step, however large, gives nan, infinity or a negative rate."""
+    values = case[0](jnp.array([0, 1, 2**24 + 1, 2**31 - 1]))
+    assert jnp.all(jnp.isfinite(values) & (values >= 0))
+
+
+def test_boundaries_are_exact():
+    """Start, end and restart are the given numbers to the bit, also where float32 cannot tell steps apart."""
+    assert schedules.polynomial(0.3, 0.1, steps=7)(7) == jnp.float32(0.1)
+    wave = schedules.cosine(0.3, steps=7, end=0.1, cycles=2)
+    assert [wave(t) for t in (0, 7, 14, 15)] == [jnp.float32(x) for x in (0.3, 0.3, 0.1, 0.1)]
+    assert schedules.one_cycle(0.5, steps=10)(3) == 0.5
+    edge = 2**24 + 1
+    rates = schedules.piecewise([1.0, 2.0], [edge])
+    assert [float(rates(edge - 1)), float(rates(edge))] == [1.0, 2.0]
+    joined = schedules.join([1.0, schedules.polynomial(2.0, 3.0, steps=2)], [edge])
+    assert [float(joined(t)) for t in (edge - 1, edge, edge + 1)] == [1.0, 2.0, 2.5]
+
+
+@given(st.integers(1, 50), st.integers(0, 100))
+def test_join_counts_from_the_boundary(boundary, t):
+    """join([f, g], [b])(t) = f(t) for t < b, else g(t − b)."""
+    f, g = schedules.inverse_time(0.3, steps=4), schedules.exponential(0.5, steps=3, factor=0.9)
+    assert schedules.join([f, g], [boundary])(t) == (f(t) if t < boundary else g(t - boundary))
+
+
+def test_values_may_be_traced():
+    """A schedule made of a traced rate is differentiable in it and can be vmapped over it."""
+    slope = jax.grad(lambda peak: schedules.warmup(schedules.cosine(peak, steps=10), steps=4)(2))(0.3)
+    np.testing.assert_allclose(slope, 0.5)
+    rates = jax.vmap(lambda value: schedules.step(value, every=2, factor=0.5)(4))(jnp.array([1.0, 2.0]))
+    np.testing.assert_allclose(rates, [0.25, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: schedules.constant(-0.1), "constant: value must be finite and at least 0, got -0.1"),
+        (lambda: schedules.cosine(math.nan, steps=3), "cosine: value must be finite and at least 0, got nan"),
+        (lambda: schedules.polynomial(0.1, math.inf, steps=3), "polynomial: end must be finite"),
+        (lambda: schedules.step(0.1, every=0), "step: every must be at least 1, got 0"),
+        (lambda: schedules.exponential(0.1, steps=-1, factor=0.5), "exponential: steps must be at least 1, got -1"),
+        (lambda: schedules.cosine(0.1, steps=3, cycles=0), "cosine: cycles must be at least 1, got 0"),
+        (lambda: schedules.warmup(-0.1, steps=3), "warmup: schedule must be finite and at least 0, got -0.1"),
+        (lambda: schedules.one_cycle(0.1, steps=9, rise=1.5), "one_cycle: rise must be between 0 and 1, got 1.5"),
+        (lambda: schedules.one_cycle(0.1, steps=9, final_divisor=0.0), "one_cycle: divisors must be above 0"),
+        (
+            lambda: schedules.piecewise([0.1], [3]),
+            "piecewise: there must be one boundary fewer than values, got 1 and 1",
+        ),
+        (lambda: schedules.piecewise([0.1, -0.2], [3]), "piecewise: values must be finite and at least 0, got -0.2"),
+        (
+            lambda: schedules.join([0.1, 0.2, 0.3], [5, 5]),
+            "join: boundaries must increase from above 0, got [5, 5]",
+        ),
+    ],
+)
+def test_impossible_schedules(make, message):
+    """What cannot be a schedule is refused where it is made."""
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make()

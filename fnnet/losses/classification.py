@@ -117,6 +117,7 @@ def hinge(
     if not are_labels(where, z, labels):
         raise ShapeError(where, f"needs integer labels {z.shape[:-1]}, got {z.shape}", "pass labels.argmax(-1).")
     y, kept, valid = as_labels(where, labels, z.shape[-1], ignore)
+    z = z * _one_or_nan(valid, z)[..., None]  # here, since past the corner of the hinge no NaN would reach the gradient
     at_label = jax.lax.broadcasted_iota(jnp.int32, z.shape, z.ndim - 1) == y[..., None]
     rival = jnp.where(at_label, -jnp.inf, z).max(-1)
     loss = nn.relu(margin + rival - jnp.take_along_axis(z, y[..., None], axis=-1)[..., 0])
@@ -227,7 +228,11 @@ def _expected(p: Array, surprise: Array) -> Array:
 
 def _mark(loss: Array, kept: Array, valid: Array) -> Array:
     """Return the loss of the examples kept, 0 for those ignored, NaN with NaN gradient for a label out of range."""
-    return jnp.where(kept, loss, 0.0) * jnp.where(valid, 1.0, jnp.nan).astype(loss.dtype)
+    return jnp.where(kept, loss, 0.0) * _one_or_nan(valid, loss)
+
+
+def _one_or_nan(valid: Array, like: Array) -> Array:
+    return jnp.where(valid, jnp.ones((), like.dtype), jnp.nan)
 
 
 def _class_weights(where: str, class_weights: ArrayLike | None, z: Array) -> Array | None:

@@ -99,7 +99,7 @@ def poisson(log_rate: Float[Array, "*shape"], target: ArrayLike) -> Float[Array,
     """
     z = as_prediction("poisson", log_rate)
     y = as_target("poisson", z, target)
-    rate = jnp.exp(jnp.minimum(z, _LARGEST_LOG_RATE)) * (1 + nn.relu(z - _LARGEST_LOG_RATE))
+    rate = jnp.exp(jnp.where(z > _LARGEST_LOG_RATE, _LARGEST_LOG_RATE, z)) * (1 + nn.relu(z - _LARGEST_LOG_RATE))
     return rate - y * z
 
 

@@ -74,7 +74,8 @@ def _direction(x: Array) -> Array:
     largest = jnp.abs(x).max(-1, keepdims=True)
     zero = largest == 0
     x = x / jax.lax.stop_gradient(jnp.where(zero, 1.0, largest))
-    return x / jnp.sqrt(jnp.where(zero, 1.0, jnp.square(x).sum(-1, keepdims=True)))
+    length = jnp.sqrt(jnp.where(zero, 1.0, jnp.square(x).sum(-1, keepdims=True)))
+    return jnp.where(zero, 0.0, x / length)
 
 
 def _vectors(where: str, arrays: Any, names: tuple[str, ...]) -> list[Array]:

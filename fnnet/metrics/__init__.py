@@ -1,5 +1,56 @@
-"""Metrics: mergeable accumulators, exact over ragged batches, over any split of the data, and over devices."""
+"""Metrics: mergeable accumulators, exact over ragged batches, over any split of the data, and over devices.
 
-from fnnet.metrics.classification import accuracy
+Each is a ``core.Metric``. Its ``merge`` is a compensated sum, associative and commutative up to the last digit of the
+result, with ``init()`` as its identity; what weighs nothing adds nothing, whatever it holds. The ``exact_`` functions
+and the curves are NumPy in float64, for arrays in memory.
+"""
 
-__all__ = ["accuracy"]
+from fnnet.metrics.accumulators import mean
+from fnnet.metrics.calibration import brier, expected_calibration_error, log_loss
+from fnnet.metrics.classification import (
+    accuracy,
+    binary_accuracy,
+    cohens_kappa,
+    confusion_matrix,
+    f1,
+    precision,
+    recall,
+    top_k_accuracy,
+)
+from fnnet.metrics.curves import (
+    average_precision,
+    average_precision_error,
+    exact_average_precision,
+    exact_roc_auc,
+    precision_recall_curve,
+    roc_auc,
+    roc_auc_error,
+    roc_curve,
+)
+from fnnet.metrics.regression import mean_absolute_error, mean_squared_error, r2
+
+__all__ = [
+    "accuracy",
+    "average_precision",
+    "average_precision_error",
+    "binary_accuracy",
+    "brier",
+    "cohens_kappa",
+    "confusion_matrix",
+    "exact_average_precision",
+    "exact_roc_auc",
+    "expected_calibration_error",
+    "f1",
+    "log_loss",
+    "mean",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "precision",
+    "precision_recall_curve",
+    "r2",
+    "recall",
+    "roc_auc",
+    "roc_auc_error",
+    "roc_curve",
+    "top_k_accuracy",
+]

@@ -1,0 +1,115 @@
+"""Metrics of predicted probabilities: how surprising, how far off, and how honest they are.
+
+A prediction is (..., classes) logits with a target of integers (...) or rows of probabilities (..., classes). With
+``binary=True`` it is one logit for each target, of one shape, and stands for the two logits (0, z).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from fnnet.core import Metric
+from fnnet.metrics.accumulators import Sum, hit_or_nan, nothing, plus, read, single, weigh, weighted_mean
+from fnnet.targets import are_labels, as_binary, as_labels, as_prediction, as_target
+
+
+def log_loss(*, binary: bool = False) -> Metric:
+    r"""Mean of :math:`-\sum_c p_c \log \mathrm{softmax}(z)_c`, in nats, from logits: nothing is clipped.
+
+    >>> metric = fn.metrics.log_loss()
+    >>> acc = metric.update(metric.init(), jnp.zeros((3, 4)), jnp.array([0, 1, 2]))
+    >>> round(float(metric.compute(acc)), 3)  # log 4
+    1.386
+    """
+
+    def values(prediction: Any, target: Any) -> Array:
+        logits, p = _probabilities("log_loss", prediction, target, binary)
+        surprise = -jax.nn.log_softmax(logits)
+        return (p * jnp.where((p == 0) & jnp.isinf(surprise), 0.0, surprise)).sum(-1)
+
+    return weighted_mean("log_loss", values)
+
+
+def brier(*, binary: bool = False) -> Metric:
+    r"""Mean of :math:`\sum_c (\mathrm{softmax}(z)_c - p_c)^2` (Brier 1950), from 0 to 2.
+
+    With `binary` it is :math:`(\sigma(z) - t)^2`, from 0 to 1: half of what the two classes give.
+
+    >>> metric = fn.metrics.brier()
+    >>> float(metric.compute(metric.update(metric.init(), jnp.zeros((1, 2)), jnp.array([0]))))
+    0.5
+    """
+
+    def values(prediction: Any, target: Any) -> Array:
+        logits, p = _probabilities("brier", prediction, target, binary)
+        return jnp.square(jax.nn.softmax(logits) - p).sum(-1) / (2 if binary else 1)
+
+    return weighted_mean("brier", values)
+
+
+class Reliability(NamedTuple):
+    """By bin of confidence: the weight, the weight of what was right, and the sum of the confidences."""
+
+    weight: Sum
+    right: Sum
+    confidence: Sum
+
+
+def expected_calibration_error(bins: int = 15, *, binary: bool = False) -> Metric:
+    r"""Mean gap between confidence and accuracy, :math:`\sum_b \frac{n_b}{n} |acc_b - conf_b|` (Guo et al. 2017).
+
+    Of the predicted class: its probability is the confidence, and the `bins` are of equal width, closed above. With
+    `binary` the confidence is that of the likelier side. Few examples a bin bias it upwards. The target is a class:
+    of rows of probabilities, the largest. Raises: ValueError if ``bins < 1``.
+
+    >>> metric = fn.metrics.expected_calibration_error()
+    >>> float(metric.compute(metric.update(metric.init(), jnp.zeros((4, 2)), jnp.array([0, 0, 0, 1]))))
+    0.25
+    """
+    if bins < 1:
+        raise ValueError(f"expected_calibration_error: bins must be at least 1, got {bins}")
+    name = "expected_calibration_error"
+
+    def init() -> Reliability:
+        return Reliability(nothing(bins), nothing(bins), nothing(bins))
+
+    def update(acc: Reliability, prediction: Any, target: Any, weight: ArrayLike | None = None) -> Reliability:
+        logits, p = _probabilities(name, prediction, target, binary)
+        confidence = jax.nn.softmax(logits).max(-1)
+        sound = ~(jnp.isnan(confidence) | jnp.isnan(p).any(-1))
+        right = hit_or_nan(logits.argmax(-1) == p.argmax(-1), sound)
+        dtype = acc.weight.value.dtype
+        right, w = weigh(name, right, weight, None, dtype)
+        confidence, _ = weigh(name, confidence, weight, None, dtype)
+        place = jnp.clip(jnp.ceil(confidence * bins).astype(jnp.int32) - 1, 0, bins - 1)
+
+        def by_bin(x: Array) -> Sum:
+            return single(jnp.zeros(bins, dtype).at[place].add(x))
+
+        return merge(acc, Reliability(by_bin(w), by_bin(w * right), by_bin(w * confidence)))
+
+    def merge(a: Reliability, b: Reliability) -> Reliability:
+        return Reliability(*(plus(x, y) for x, y in zip(a, b, strict=True)))
+
+    def compute(acc: Reliability) -> Float[Array, ""]:
+        return jnp.abs(read(acc.right) - read(acc.confidence)).sum() / read(acc.weight).sum()
+
+    return Metric(name, init, update, compute, merge)
+
+
+def _probabilities(where: str, prediction: Any, target: Any, binary: bool) -> tuple[Array, Array]:
+    """Return logits and target probabilities, both (..., classes); NaN for a label out of range."""
+    z = as_prediction(where, prediction)
+    if binary:
+        t = as_binary(where, z, target)
+        return jnp.stack([jnp.zeros_like(z), z], -1), jnp.stack([1 - t, t], -1)
+    if not are_labels(where, z, target):
+        return z, as_target(where, z, target)
+    labels, _, valid = as_labels(where, target, z.shape[-1])
+    one_hot = jax.nn.one_hot(labels, z.shape[-1], dtype=z.dtype)
+    return z, jnp.where(valid[..., None], one_hot, jnp.nan)

@@ -11,7 +11,7 @@ from fnnet.transforms.nonfinite import skip_nonfinite
 from fnnet.transforms.orthogonal import orthogonalize, scale_by_muon
 from fnnet.transforms.plateau import reduce_on_plateau
 from fnnet.transforms.quasi_newton import scale_by_lbfgs, scale_by_line_search
-from fnnet.transforms.rate import scale, scale_by_learning_rate
+from fnnet.transforms.rate import follow_schedules, scale, scale_by_learning_rate
 from fnnet.transforms.rms import scale_by_adadelta, scale_by_adagrad, scale_by_factored_rms, scale_by_rms
 from fnnet.transforms.routing import freeze, per_path, route
 from fnnet.transforms.scalars import as_leaves, hyperparams, with_hyperparams
@@ -31,6 +31,7 @@ __all__ = [
     "clip_by_leaf_norm",
     "clip_by_leaf_rms",
     "clip_by_value",
+    "follow_schedules",
     "freeze",
     "hyperparams",
     "orthogonalize",

@@ -45,7 +45,7 @@ def polyak_average(start: Number = 0) -> Optimizer:
     leaves = as_leaves("polyak_average", start=start)
 
     def carry(state: AverageState) -> Array:
-        return jnp.where(state.count.astype(state.weight.dtype) < state.hyperparams["start"], 0, state.weight)
+        return jnp.where(state.count.astype(state.weight.dtype) <= state.hyperparams["start"], 0, state.weight)
 
     return _averaging(leaves, carry, "polyak_average")
 

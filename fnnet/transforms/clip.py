@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -31,7 +32,7 @@ def clip_by_value(max_value: Number) -> Optimizer:
 
     def bound(g: Array, limit: Array) -> Array:
         if jnp.iscomplexobj(g):
-            return bound(jnp.real(g), limit) + jnp.asarray(1j, g.dtype) * bound(jnp.imag(g), limit).astype(g.dtype)
+            return jax.lax.complex(bound(jnp.real(g), limit), bound(jnp.imag(g), limit))
         return jnp.clip(g, -limit.astype(g.dtype), limit.astype(g.dtype))
 
     def update(grads: Params, state: ClipState, params: Params = None, **extra: Any) -> tuple[Params, ClipState]:

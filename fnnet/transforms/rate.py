@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -10,8 +10,9 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
+from fnnet.transforms.chaining import as_optimizer
 from fnnet.transforms.precision import increment, times
-from fnnet.transforms.scalars import Number, ScalarOrSchedule, as_leaves
+from fnnet.transforms.scalars import Number, ScalarOrSchedule, as_leaves, with_hyperparams
 
 
 class ScaleState(NamedTuple):
@@ -75,5 +76,42 @@ def _scale_by_schedule(schedule: Callable[[Array], Array]) -> Optimizer:
         rate = rate_at(state.count)
         updates = tree.map(lambda g: times(-rate, g), grads)
         return updates, ScheduledState(increment(state.count), {"learning_rate": rate})
+
+    return Optimizer(init, update)
+
+
+class FollowState(NamedTuple):
+    """The updates made, and the state of the optimizer whose numbers follow schedules."""
+
+    count: Array  # type: ignore[assignment]
+    inner: Any
+
+
+def follow_schedules(optimizer: Any, numbers: Mapping[str, Callable[[Array], Array]]) -> Optimizer:
+    """Set numbers of `optimizer`, by path or unambiguous name, from schedules of the count before each update.
+
+    For any number that is not the learning rate: a momentum, a decay, a clip norm. Their present values are in the
+    inner state; a value set there by `with_hyperparams` lasts until the next update.
+    Raises: PathError, at init, for a name that is unknown or shared by several numbers.
+
+    >>> optimizer = follow_schedules(scale(1.0), {"factor": fn.schedules.polynomial(1.0, 3.0, steps=2)})
+    >>> state = optimizer.init(None)
+    >>> for _ in range(2):
+    ...     updates, state = optimizer.update({"w": jnp.ones(1)}, state)
+    >>> updates
+    {'w': Array([2.], dtype=float32)}
+    """
+    followed = as_optimizer(optimizer)
+
+    def at(count: Array, inner: Any) -> Any:
+        return with_hyperparams(inner, {name: schedule(count) for name, schedule in numbers.items()})
+
+    def init(params: Params) -> FollowState:
+        count = jnp.zeros((), jnp.int32)
+        return FollowState(count, at(count, followed.init(params)))
+
+    def update(grads: Params, state: FollowState, params: Params = None, **extra: Any) -> tuple[Params, FollowState]:
+        updates, inner = followed.update(grads, at(state.count, state.inner), params, **extra)
+        return updates, FollowState(increment(state.count), inner)
 
     return Optimizer(init, update)

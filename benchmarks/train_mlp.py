@@ -2,12 +2,14 @@
 
     python benchmarks/train_mlp.py [--rounds 7] [--batches 32,128,1024] [--only fnnet,scan]
 
-Every contestant trains the same network on the same 20 000 rows, float32, all of its own data handling included, warm (compiled).
+Every contestant trains the same network on the same 20 000 rows, float32, compiled before the
+first round, with all of its own data handling included.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import platform
 import statistics
@@ -94,7 +96,7 @@ def nnx(batch, steps):
 
     class Net(nnx.Module):
         def __init__(self, rngs):
-            sizes = zip(WIDTHS[:-1], WIDTHS[1:], strict=False)
+            sizes = itertools.pairwise(WIDTHS)
             self.layers = nnx.List([nnx.Linear(m, n, rngs=rngs) for m, n in sizes])
 
         def __call__(self, x):
@@ -179,7 +181,7 @@ def keras(batch, steps):
 def torch(batch, steps):
     import torch as t
 
-    sizes = list(zip(WIDTHS[:-1], WIDTHS[1:], strict=False))
+    sizes = list(itertools.pairwise(WIDTHS))
     layers = [layer for m, n in sizes for layer in (t.nn.Linear(m, n), t.nn.ReLU())][:-1]
     net = t.nn.Sequential(*layers)
     optimizer = t.optim.Adam(net.parameters(), RATE, fused=True)
@@ -213,7 +215,8 @@ def main():
     options = parser.parse_args()
     names = ["scan", *(name for name in options.only.split(",") if name != "scan")]
     shown = ("jax", "flax", "equinox", "optax", "keras", "torch")
-    print(f"{platform.machine()}, {os.cpu_count()} cores, {jax.devices()[0].device_kind}, Python {platform.python_version()}")
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, {jax.devices()[0].device_kind}"
+    print(f"{machine}, Python {platform.python_version()}")
     print(", ".join(f"{name} {version(name)}" for name in shown if len(names) > 2 or name == "jax"))
     print(f"samples/s as a ratio to the hand-written scan: median (least to most) of {options.rounds} rounds")
     for batch in map(int, options.batches.split(",")):

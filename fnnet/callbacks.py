@@ -57,10 +57,15 @@ def describe(logs: dict[str, Any]) -> str:
 
 
 def _pace(start: Event | None, event: Event) -> float:
-    """Return the examples a second since `start`, the first event after compilation; 0 while there is no pace."""
+    """Return the examples a second since `start`; 0 while there is no pace."""
     if start is None or event.seconds <= start.seconds:
         return 0.0
     return (event.step - start.step) * event.batch_size / (event.seconds - start.seconds)
+
+
+def _is_warm(event: Event) -> bool:
+    """Return whether everything is compiled: a pace taken from here on does not count that."""
+    return event.kind == "epoch" or event.step > event.steps_an_epoch
 
 
 def _lines(title: str, stream: TextIO) -> Callback:
@@ -69,8 +74,8 @@ def _lines(title: str, stream: TextIO) -> Callback:
     def callback(event: Event) -> None:
         if event.kind == "start":
             told.update(first=event.step, tenths=0, start=None)
-        elif told["start"] is None:
-            told["start"] = event
+        elif _is_warm(event):
+            told["start"] = told["start"] or event
         tenths = 10 * (event.step - told["first"]) // max(1, event.steps - told["first"])
         if event.kind == "epoch" and tenths > told["tenths"]:
             told["tenths"] = tenths
@@ -102,11 +107,10 @@ def _bar(title: str, console: Any) -> Callback:
             bar.start()
             bar.add_task(title, total=event.steps, completed=event.step, rate=0.0, words="compiling")
             return
-        told["start"] = told["start"] or event
+        if _is_warm(event):
+            told["start"] = told["start"] or event
         words.update(event.logs)
-        bar.update(
-            bar.tasks[-1].id, completed=event.step, rate=_pace(told["start"], event), words=describe(words)
-        )
+        bar.update(bar.tasks[-1].id, completed=event.step, rate=_pace(told["start"], event), words=describe(words))
         if event.kind == "end":
             bar.stop()
 

@@ -1,0 +1,262 @@
+"""The commands: they parse, call the library, and print. Results go to standard output, progress to standard error."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fnnet import callbacks, data, fitting, sampling, training
+from fnnet.cli import runs
+from fnnet.cli.experiments import (
+    ACTIVATIONS,
+    OPTIMIZERS,
+    SCHEDULES,
+    SOURCES,
+    Settings,
+    make_net,
+    make_task,
+    read_source,
+    target_scale,
+)
+from fnnet.core import Task, TrainState
+from fnnet.errors import DataError
+from fnnet.inspection import summary as summarise
+
+app = typer.Typer(
+    help="Train, evaluate and use neural networks on tables, arrays and images.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Activation = Enum("Activation", {name: name for name in ACTIVATIONS}, type=str)  # type: ignore[misc]
+OptimizerName = Enum("OptimizerName", {name: name for name in OPTIMIZERS}, type=str)  # type: ignore[misc]
+ScheduleName = Enum("ScheduleName", {name: name for name in SCHEDULES}, type=str)  # type: ignore[misc]
+
+Source = Annotated[
+    str,
+    typer.Argument(help=f"A CSV, .npz or IDX file, or a built-in data set: {', '.join(SOURCES)}.", metavar="SOURCE"),
+]
+RunDirectory = Annotated[Path, typer.Argument(help="A directory that `fnnet train` wrote.", metavar="RUN")]
+Target = Annotated[str | None, typer.Option(help="The column of a CSV file that is to be learnt.")]
+Hidden = Annotated[str, typer.Option(help="Units of the hidden layers, first to last; '' for none.")]
+Act = Annotated[
+    Activation, typer.Option(help=f"Activation of the hidden layers: {', '.join(ACTIVATIONS)}.", metavar="NAME")
+]
+Rule = Annotated[OptimizerName, typer.Option(help=f"Rule of the updates: {', '.join(OPTIMIZERS)}.", metavar="NAME")]
+Course = Annotated[ScheduleName, typer.Option(help=f"Course of the rate: {', '.join(SCHEDULES)}.", metavar="NAME")]
+BatchSize = Annotated[int, typer.Option(help="Examples in an update.", min=1)]
+
+
+@app.command()
+def train(
+    source: Source,
+    target: Target = None,
+    hidden: Hidden = "128",
+    activation: Act = Activation("relu"),
+    optimizer: Rule = OptimizerName("adam"),
+    learning_rate: Annotated[float, typer.Option(help="The rate, or the schedule's highest.")] = 1e-3,
+    schedule: Course = ScheduleName("constant"),
+    epochs: Annotated[int, typer.Option(help="Passes over the training data.", min=1)] = 30,
+    batch_size: BatchSize = 32,
+    seed: Annotated[int, typer.Option(help="Decides the split, the initial weights and the order.", min=0)] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Run directory (default: the next free one of runs/SOURCE, runs/SOURCE-2, ...).")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that --out holds.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no tables.")] = False,
+) -> None:
+    """Train a network on 70 % of SOURCE, watch 15 %, test on 15 %, and save the run."""
+    units = parse_hidden(hidden)
+    settings = Settings(
+        source,
+        target,
+        units,
+        activation.value,
+        optimizer.value,
+        learning_rate,
+        schedule.value,
+        epochs,
+        batch_size,
+        seed,
+    )
+    directory = _free_directory(source, out, overwrite)
+    parts = data.split(with_targets(source, read_source(source, target)), (0.7, 0.15, 0.15), seed=seed)
+    schema = data.fit_schema(parts[0])
+    training_part, validation, test = (data.apply_schema(schema, part) for part in parts)
+    sampling.check_batch_size(sampling.length(training_part.x), batch_size, where="the training part")
+    outputs = len(schema.classes) if schema.classes else training_part.y.shape[1]
+    mean, scale = target_scale(training_part)
+    net = make_net(settings, outputs, mean, scale)
+    steps = epochs * (sampling.length(training_part.x) // batch_size)
+    task = make_task(settings, net, len(schema.classes or ()), scale, steps)
+    listeners = [] if quiet else [callbacks.progress(Path(source).stem)]
+    result = fitting.fit(
+        task,
+        training_part.arrays,
+        key=jax.random.key(seed),
+        epochs=epochs,
+        batch_size=batch_size,
+        validation=validation.arrays,
+        callbacks=listeners,
+    )
+    values = _scalars(training.evaluate(task, result.state, test.arrays))
+    state = result.state
+    run = runs.Run(settings, schema, outputs, mean, scale, state.params, state.state, values)
+    runs.save(directory, run, result.metrics)
+    if not quiet:
+        _print_table(f"test metrics ({len(test.y)} examples)", values)
+        typer.echo(f"saved to {directory}: {', '.join(sorted(path.name for path in directory.iterdir()))}")
+
+
+@app.command()
+def evaluate(
+    run_directory: RunDirectory,
+    source: Source,
+    part: Annotated[
+        str, typer.Option(help="'all' of SOURCE, or the 'test' part that training set aside of it.")
+    ] = "all",
+) -> None:
+    """Print the metrics of a saved RUN on SOURCE."""
+    if part not in ("all", "test"):
+        raise typer.BadParameter(f"must be 'all' or 'test', got {part!r}", param_hint="--part")
+    run = runs.load(run_directory)
+    dataset = with_targets(source, read_source(source, run.settings.target, run.schema))
+    if part == "test":
+        dataset = data.split(dataset, (0.7, 0.15, 0.15), seed=run.settings.seed)[2]
+    dataset = data.apply_schema(run.schema, dataset)
+    data.check(dataset)
+    values = training.evaluate(_task(run), _train_state(run), dataset.arrays)
+    _print_table(f"{run_directory} on {source}, {part} ({len(dataset.y)} examples)", _scalars(values))
+
+
+@app.command()
+def predict(
+    run_directory: RunDirectory,
+    source: Source,
+    out: Annotated[Path | None, typer.Option(help="A .csv or .npz file (default: CSV to standard output).")] = None,
+) -> None:
+    """Write what a saved RUN predicts for each row of SOURCE: the class and its probabilities, or the numbers."""
+    run = runs.load(run_directory)
+    dataset = data.apply_schema(run.schema, read_source(source, None, run.schema)._replace(y=None))
+    data.check((dataset.x,))
+    outputs = training.predict(_task(run), _train_state(run), jnp.asarray(dataset.x))
+    columns = _prediction_columns(run, np.asarray(outputs, np.float64))
+    if out is None:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
+    elif out.suffix == ".npz":
+        data.write_npz(out, columns)
+    else:
+        data.write_csv(out, columns)
+
+
+@app.command()
+def summary(
+    what: Annotated[
+        str, typer.Argument(help="A run directory, or a SOURCE as of `fnnet train`.", metavar="RUN|SOURCE")
+    ],
+    target: Target = None,
+    hidden: Hidden = "128",
+    activation: Act = Activation("relu"),
+    batch_size: BatchSize = 32,
+) -> None:
+    """Print the layers, shapes, parameters, FLOPs and memory of a network on a batch."""
+    if (Path(what) / "config.toml").exists():
+        run = runs.load(Path(what))
+        net, schema = run.net, run.schema
+    else:
+        dataset = with_targets(what, read_source(what, target))
+        schema = data.fit_schema(dataset)
+        outputs = len(schema.classes) if schema.classes else dataset.y.shape[1]
+        settings = Settings(what, hidden=parse_hidden(hidden), activation=activation.value)
+        net = make_net(settings, outputs, *target_scale(dataset))
+    row = (len(data.feature_names(schema)),) if schema.shape is None else schema.shape
+    result = summarise(net, jax.ShapeDtypeStruct((batch_size, *row), jnp.float32))
+    typer.echo(f"{what}, a batch of {batch_size}")
+    table = Table("layer", "output", "dtype", "parameters")
+    for line in result.rows:
+        table.add_row(line.path, str(line.shape), line.dtype, f"{line.parameters:,}")
+    Console().print(table)
+    flops = "unknown" if result.flops is None else f"{result.flops:,.0f}"
+    temporary = "unknown" if result.temporary_bytes is None else f"{result.temporary_bytes:,}"
+    typer.echo(f"parameters   {result.parameters:,} ({result.parameter_bytes:,} bytes)")
+    typer.echo(f"FLOPs        {flops} (XLA's cost analysis, one forward pass)")
+    typer.echo(f"memory       {temporary} bytes of temporaries")
+
+
+def parse_hidden(text: str) -> tuple[int, ...]:
+    """Return the units in ``128,64``; a usage error for anything but positive whole numbers."""
+    try:
+        units = tuple(int(part) for part in text.split(",")) if text.strip() else ()
+    except ValueError:
+        units = (0,)
+    if min(units, default=1) < 1:
+        raise typer.BadParameter(f"must be positive whole numbers such as 128,64, got {text!r}", param_hint="--hidden")
+    return units
+
+
+def with_targets(source: str, dataset: data.Dataset) -> data.Dataset:
+    """Return `dataset`, or raise DataError if it has no targets."""
+    if dataset.y is None:
+        columns = ", ".join(map(repr, dataset.features))
+        fix = (
+            f"pass --target with one of the columns {columns}." if columns else "add an array 'y' or a file of labels."
+        )
+        raise DataError(source, "has no targets", fix)
+    return dataset
+
+
+def _free_directory(source: str, out: Path | None, overwrite: bool) -> Path:
+    """Return where the run goes; an error before training if something else is there."""
+    if out is None:
+        names = (f"{Path(source).stem}{suffix}" for suffix in ("", *(f"-{n}" for n in range(2, 10_000))))
+        return next(path for path in map(Path("runs").joinpath, names) if not path.exists())
+    if out.exists() and not out.is_dir():
+        raise typer.BadParameter(f"{out} is a file", param_hint="--out")
+    if out.is_dir() and any(out.iterdir()):
+        if not (out / "config.toml").exists():
+            raise typer.BadParameter(f"{out} holds other files; choose a new directory", param_hint="--out")
+        if not overwrite:
+            raise typer.BadParameter(f"{out} holds a run; choose another, or add --overwrite", param_hint="--out")
+    return out
+
+
+def _task(run: runs.Run) -> Task:
+    return make_task(run.settings, run.net, len(run.schema.classes or ()), run.scale, 1)
+
+
+def _train_state(run: runs.Run) -> TrainState:
+    return TrainState(jnp.zeros((), jnp.int32), run.params, run.state, (), jax.random.key(0))
+
+
+def _prediction_columns(run: runs.Run, outputs: np.ndarray) -> dict[str, np.ndarray]:
+    if run.schema.classes is None:
+        names = ["prediction"] if outputs.shape[1] == 1 else [f"prediction_{n}" for n in range(outputs.shape[1])]
+        return dict(zip(names, outputs.T, strict=True))
+    probabilities = np.asarray(jax.nn.softmax(jnp.asarray(outputs, jnp.float32)))
+    best = np.array(run.schema.classes)[probabilities.argmax(1)]
+    return {"class": best} | {f"p({name})": p for name, p in zip(run.schema.classes, probabilities.T, strict=True)}
+
+
+def _scalars(values: dict[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items() if not np.ndim(value)}
+
+
+def _print_table(title: str, values: dict[str, float]) -> None:
+    typer.echo(title)
+    table = Table("metric", "value")
+    for name, value in values.items():
+        table.add_row(name.replace("_", " "), f"{value:.4f}")
+    Console().print(table)

@@ -1,0 +1,121 @@
+"""What the command line trains: a dense network, from the options of ``fnnet train`` and the schema of the data."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Array
+
+from fnnet import activations, data, losses, metrics, optimizers, schedules
+from fnnet.compose import serial
+from fnnet.core import Layer, Optimizer, Task, stateless
+from fnnet.data import Dataset, Schema
+from fnnet.errors import ReadError, near_matches
+from fnnet.layers import dense
+
+SOURCES: dict[str, Callable[[], Dataset]] = {
+    "digits": data.digits,
+    "iris": data.iris,
+    "wine": data.wine,
+    "breast_cancer": data.breast_cancer,
+    "diabetes": data.diabetes,
+    "xor": data.xor,
+    "moons": data.moons,
+    "circles": data.circles,
+    "spirals": data.spirals,
+    "blobs": data.blobs,
+}
+
+ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+    name: getattr(activations, name)
+    for name in ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus", "sigmoid", "tanh")
+}
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    name: factory
+    for name in optimizers.__all__
+    if "learning_rate" in inspect.signature(factory := getattr(optimizers, name)).parameters and name != "lbfgs"
+}
+
+SCHEDULES: dict[str, Callable[[float, int], Any]] = {
+    "constant": lambda rate, steps: rate,
+    "cosine": lambda rate, steps: schedules.cosine(rate, steps=max(1, steps)),
+    "exponential": lambda rate, steps: schedules.exponential(rate, steps=max(1, steps), factor=0.01),
+    "linear": lambda rate, steps: schedules.polynomial(rate, 0.0, steps=max(1, steps)),
+    "one_cycle": lambda rate, steps: schedules.one_cycle(rate, steps=max(2, steps)),
+}
+
+
+class Settings(NamedTuple):
+    """The options of ``fnnet train`` that make a run what it is."""
+
+    source: str
+    target: str | None = None
+    hidden: tuple[int, ...] = (128,)
+    activation: str = "relu"
+    optimizer: str = "adam"
+    learning_rate: float = 1e-3
+    schedule: str = "constant"
+    epochs: int = 30
+    batch_size: int = 32
+    seed: int = 0
+
+
+def read_source(source: str, target: str | None = None, schema: Schema | None = None) -> Dataset:
+    """Return the data set called `source`, or the one in the file; with a `schema`, read as in training.
+
+    Raises: ReadError with near matches if it is neither.
+    """
+    if source in SOURCES:
+        return SOURCES[source]()
+    if not Path(source).exists() and not Path(source).suffix and "/" not in source:
+        fix = near_matches(source, SOURCES) + " Or pass the path of a CSV, .npz or IDX file."
+        raise ReadError("source", f"{source!r} is neither a built-in data set nor a file", fix)
+    if schema is None:
+        return data.read(source, target)
+    columns = data.column_kinds(schema) if schema.shape is None else None
+    return data.read(source, target, columns=columns, regression=schema.classes is None)
+
+
+def make_net(settings: Settings, outputs: int, mean: Sequence[float] = (), scale: Sequence[float] = ()) -> Layer:
+    """Return the dense network of the settings, on rows taken flat.
+
+    With the `mean` and `scale` of numeric targets its outputs are in their units.
+    """
+    activation = ACTIVATIONS[settings.activation]
+    body = [dense(features, activation=activation) for features in settings.hidden]
+    net = serial(stateless("rows", _rows), *body, head=dense(outputs))
+    if not mean:
+        return net
+    shift, factor = np.asarray(mean, np.float32)[None], np.asarray(scale, np.float32)[None]
+    return serial(body=net, units=stateless("units", lambda y: y * factor + shift))
+
+
+def make_task(settings: Settings, net: Layer, classes: int, scale: Sequence[float], steps: int) -> Task:
+    """Return the task of training `net`: by cross-entropy where there are classes, else by squared error over `scale`."""
+    optimizer = OPTIMIZERS[settings.optimizer](SCHEDULES[settings.schedule](settings.learning_rate, steps))
+    if classes:
+        return Task(net, losses.cross_entropy, optimizer, (metrics.accuracy(),))
+    factor = np.asarray(scale, np.float32)[None]
+
+    def loss(prediction: Array, target: Array) -> Array:
+        return losses.squared_error(prediction / factor, target / factor)
+
+    return Task(net, loss, optimizer)
+
+
+def target_scale(train: Dataset) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the means and the standard deviations of numeric targets, ``((), ())`` for classes; 1 for a constant."""
+    if train.classes is not None:
+        return (), ()
+    targets = np.asarray(train.y, np.float64)
+    spread = targets.std(0)
+    return tuple(targets.mean(0).tolist()), tuple(np.where(spread > 0, spread, 1.0).tolist())
+
+
+def _rows(x: Array) -> Array:
+    return x.reshape(x.shape[0], -1)

@@ -1,0 +1,228 @@
+"""The command line, as someone uses it: train, look, evaluate, predict; and every mistake gets one clear line."""
+
+from __future__ import annotations
+
+import csv
+import re
+import sys
+import tomllib
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import fnnet as fn
+from fnnet.cli import main
+
+QUICK = ("--epochs", "2", "--hidden", "8", "--quiet")
+
+
+def call(monkeypatch, capsys, *arguments):
+    """Run ``fnnet ARGUMENTS`` and return (exit code, standard output, standard error)."""
+    monkeypatch.setattr(sys, "argv", ["fnnet", *map(str, arguments)])
+    code = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code or 0
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.fixture
+def fnnet(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("NO_COLOR", "1")
+    return lambda *arguments: call(monkeypatch, capsys, *arguments)
+
+
+def read_rows(path):
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def write_animals(path, rows=60, seed=0):
+    """Write a table with a number that tells the class, a category, and a number that says nothing."""
+    rng = np.random.default_rng(seed)
+    kinds = rng.choice(["cat", "dog"], rows)
+    weight = np.where(kinds == "cat", 4, 20) + rng.normal(0, 1, rows)
+    colours = rng.choice(["black", "white"], rows)
+    fn.data.write_csv(path, {"weight": weight, "colour": colours, "noise": rng.normal(size=rows), "kind": kinds})
+
+
+def test_digits_from_end_to_end(fnnet, tmp_path):
+    """Train on digits; the run directory is whole; evaluate repeats the printed test metrics."""
+    code, out, err = fnnet("train", "digits", "--epochs", "12", "--hidden", "64", "--learning-rate", "0.003")
+    assert code == 0, err
+    run = tmp_path / "runs" / "digits"
+    assert {path.name for path in run.iterdir()} == {"config.toml", "weights.safetensors", "history.csv", "curves.png"}
+    accuracy = float(re.search(r"accuracy\W+([\d.]+)", out)[1])
+    assert accuracy > 0.94
+    assert "epoch 12/12" in err
+    config = tomllib.loads((run / "config.toml").read_text())
+    assert (config["format"], config["settings"]["hidden"], config["settings"]["optimizer"]) == (1, [64], "adam")
+    assert abs(config["test"]["accuracy"] - accuracy) < 1e-4
+    assert load_file(run / "weights.safetensors")["params/dense_0/kernel"].shape == (64, 64)
+    history = read_rows(run / "history.csv")
+    assert len(history) == 12
+    assert {"epoch", "step", "loss", "val_loss", "val_accuracy"} <= set(history[0])
+    assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
+    code, out, err = fnnet("evaluate", "runs/digits", "digits", "--part", "test")
+    assert abs(float(re.search(r"accuracy\W+([\d.]+)", out)[1]) - accuracy) < 1e-4
+    code, out, err = fnnet("summary", "runs/digits")
+    assert "parameters   4,810" in out
+    assert re.search(r"dense_0\W+\(32, 64\)\W+float32\W+4,160", out)
+    assert re.search(r"FLOPs +\d", out)
+
+
+def test_the_same_seed_gives_the_same_run(fnnet, tmp_path):
+    """Two runs of one seed have equal weights, bit for bit; another seed has others."""
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert fnnet("train", "iris", *QUICK, "--seed", seed, "--out", name)[0] == 0
+    a, b, c = (load_file(tmp_path / name / "weights.safetensors") for name in "abc")
+    assert all(np.array_equal(a[name], b[name]) for name in a)
+    assert not np.array_equal(a["params/head/kernel"], c["params/head/kernel"])
+
+
+def test_ones_own_table(fnnet, tmp_path):
+    """A CSV with categories: classes by name, whatever the order of the columns in the file to predict."""
+    write_animals("animals.csv")
+    code, _, err = fnnet("train", "animals.csv", "--target", "kind", "--epochs", "40", "--out", "run", "--quiet")
+    assert code == 0, err
+    (tmp_path / "new.csv").write_text("noise,colour,weight\n0.1,white,4.2\n-1,black,19\n0,green,21\n")
+    code, out, err = fnnet("predict", "run", "new.csv")
+    assert code == 0, err
+    rows = list(csv.DictReader(out.splitlines()))
+    assert [row["class"] for row in rows] == ["cat", "dog", "dog"]
+    for row in rows:
+        assert abs(float(row["p(cat)"]) + float(row["p(dog)"]) - 1) < 1e-6
+    assert fnnet("predict", "run", "new.csv", "--out", "p.csv")[0] == 0
+    assert read_rows(tmp_path / "p.csv") == rows
+    assert fnnet("predict", "run", "new.csv", "--out", "p.npz")[0] == 0
+    with np.load(tmp_path / "p.npz") as saved:
+        assert saved["class"].tolist() == ["cat", "dog", "dog"]
+
+
+def test_regression_is_in_the_units_of_the_target(fnnet):
+    """On diabetes the predictions are near the targets' own scale, and R² is above that of the mean."""
+    assert fnnet("train", "diabetes", "--epochs", "30", "--hidden", "", "--quiet", "--out", "run")[0] == 0
+    _, out, _ = fnnet("evaluate", "run", "diabetes", "--part", "test")
+    assert float(re.search(r"r2\W+(-?[\d.]+)", out)[1]) > 0.3
+    _, out, _ = fnnet("predict", "run", "diabetes")
+    values = [float(row["prediction"]) for row in csv.DictReader(out.splitlines())]
+    assert 100 < np.mean(values) < 200
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "lion", "muon"])
+@pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
+def test_optimizers_and_schedules(fnnet, optimizer, schedule):
+    """Any optimizer goes with any schedule."""
+    code, _, err = fnnet("train", "iris", *QUICK, "--optimizer", optimizer, "--schedule", schedule)
+    assert code == 0, err
+
+
+def test_runs_do_not_overwrite_each_other(fnnet, tmp_path):
+    """Without --out the next free name is taken; a run is replaced only if asked, other files never."""
+    for _ in range(2):
+        assert fnnet("train", "iris", *QUICK)[0] == 0
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["iris", "iris-2"]
+    code, _, err = fnnet("train", "iris", *QUICK, "--out", "runs/iris")
+    assert code == 2
+    assert "add --overwrite" in err
+    assert fnnet("train", "iris", *QUICK, "--out", "runs/iris", "--overwrite")[0] == 0
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    code, _, err = fnnet("train", "iris", *QUICK, "--out", "mine", "--overwrite")
+    assert code == 2
+    assert "holds other files" in err
+    assert fnnet("train", "iris", *QUICK, "--out", "mine/thesis.tex")[0] == 2
+    assert (tmp_path / "mine" / "thesis.tex").read_text() == "years of work"
+
+
+def test_help_shows_defaults_and_choices(fnnet):
+    code, out, _ = fnnet("train", "--help")
+    assert code == 0
+    for word in ("--learning-rate", "0.001", "one_cycle", "breast_cancer", "--batch-size"):
+        assert word in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("train", "digit"), 1, ["did you mean 'digits'?"]),
+        (("train", "absent.csv"), 1, ["absent.csv", "no such file"]),
+        (("train", "iris", "--hidden", "8,x"), 2, ["--hidden", "positive whole numbers", "8,x"]),
+        (("train", "iris", "--hidden", "0"), 2, ["--hidden"]),
+        (("train", "iris", "--activation", "rellu"), 2, ["rellu"]),
+        (("train", "iris", "--epochs", "0"), 2, ["--epochs"]),
+        (("train", "iris", "--learning-rate", "-1", "--quiet"), 1, ["learning_rate", "-1"]),
+        (("train", "iris", "--batch-size", "400", "--quiet"), 1, ["batch_size of at most the 105", "got 400"]),
+        (("evaluate", "nowhere", "iris"), 1, ["nowhere", "not a run directory"]),
+        (("nonsense",), 2, ["nonsense"]),
+    ],
+)
+def test_mistakes(fnnet, arguments, code, words):
+    """The exit code says whose mistake it was: 1 for the data, 2 for the usage; the message what to do."""
+    got, _, err = fnnet(*arguments)
+    assert got == code
+    for word in words:
+        assert word in err
+    assert "Traceback" not in err
+
+
+def test_missing_target_column(fnnet):
+    write_animals("animals.csv")
+    code, _, err = fnnet("train", "animals.csv", "--target", "kindd", "--quiet")
+    assert code == 1
+    assert "did you mean 'kind'?" in err
+
+
+def test_damaged_and_newer_runs(fnnet, tmp_path):
+    """A run of a newer format, a damaged one, and one whose files are of two runs are refused, each with its reason."""
+    assert fnnet("train", "iris", *QUICK, "--out", "run")[0] == 0
+    assert fnnet("train", "iris", "--epochs", "1", "--hidden", "4", "--quiet", "--out", "other")[0] == 0
+    config = tmp_path / "run" / "config.toml"
+    whole = config.read_text()
+    for text, words in (
+        (whole.replace("format = 1", "format = 2"), "of format 2, expected at most 1"),
+        (whole.replace("format = 1", ""), "no format number"),
+        (whole.replace("optimizer", "optimiser"), "wrong entry"),
+        (whole + "[", "is damaged"),
+    ):
+        config.write_text(text)
+        code, _, err = fnnet("evaluate", "run", "iris")
+        assert code == 1
+        assert words in err
+    config.write_text(whole)
+    assert fnnet("evaluate", "run", "iris")[0] == 0
+    config.write_text((tmp_path / "other" / "config.toml").read_text())
+    code, _, err = fnnet("evaluate", "run", "iris")
+    assert code == 1
+    assert "weights are not of the network" in err
+    config.write_text(whole)
+    weights = tmp_path / "run" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    code, _, err = fnnet("evaluate", "run", "iris")
+    assert code == 1
+    assert "Traceback" not in err
+
+
+def test_evaluate_needs_targets(fnnet, tmp_path):
+    write_animals("animals.csv")
+    code, _, err = fnnet("train", "animals.csv", *QUICK, "--out", "run")
+    assert code == 1
+    assert "pass --target with one of the columns 'weight', 'colour', 'noise', 'kind'" in err
+    assert fnnet("train", "animals.csv", "--target", "kind", *QUICK, "--out", "run")[0] == 0
+    (tmp_path / "new.csv").write_text("noise,colour,weight\n0.1,white,4.2\n")
+    code, _, err = fnnet("evaluate", "run", "new.csv")
+    assert code == 1
+    assert "kind" in err or "target" in err
+    assert fnnet("evaluate", "run", "animals.csv", "--part", "most")[0] == 2
+
+
+def test_summary_of_a_source(fnnet):
+    """Before training, summary shows the network that train would make."""
+    code, out, _ = fnnet("summary", "diabetes", "--hidden", "16,4", "--batch-size", "1")
+    assert code == 0
+    assert "parameters   249" in out
+    assert "body/dense_1" in out

@@ -1,0 +1,63 @@
+"""The public names are few, sorted, documented, and cheap to import."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import fnnet as fn
+
+ROOT = pathlib.Path(fn.__file__).parent
+PUBLIC = {
+    f"{module.__name__}.{name}": getattr(module, name)
+    for module in (
+        fn,
+        fn.activations,
+        fn.compose,
+        fn.data,
+        fn.initializers,
+        fn.layers,
+        fn.losses,
+        fn.metrics,
+        fn.optimizers,
+        fn.transforms,
+    )
+    for name in module.__all__
+}
+
+
+def test_names_are_sorted():
+    for module in (fn, fn.layers, fn.losses, fn.metrics, fn.optimizers, fn.transforms, fn.compose, fn.data):
+        assert list(module.__all__) == sorted(module.__all__)
+        assert len(set(module.__all__)) == len(module.__all__)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_everything_public_is_documented(name):
+    thing = PUBLIC[name]
+    if callable(thing) and getattr(thing, "__module__", "").startswith("fnnet"):
+        assert len((inspect.getdoc(thing) or "").split()) >= 2
+
+
+def test_no_optional_library_is_imported():
+    """`import fnnet` loads the core alone: the optional libraries wait until they are used."""
+    code = "import sys, fnnet; print(*(m for m in sys.modules if '.' not in m))"
+    loaded = set(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    )
+    assert "fnnet" in loaded
+    assert not loaded & {"sklearn", "matplotlib", "safetensors", "typer", "rich", "optax", "flax", "torch", "chex"}
+
+
+def test_no_foreign_neural_library_and_no_pickle_in_the_package():
+    banned = {"optax", "flax", "equinox", "haiku", "torch", "keras", "pickle", "cloudpickle", "dill", "joblib"}
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {name.split(".")[0] for name in names} & banned, path

@@ -1,0 +1,66 @@
+"""Trees of arrays add, scale and measure as vectors do; paths name their leaves."""
+
+from __future__ import annotations
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fnnet import tree
+from fnnet.errors import PathError
+
+PARAMS = {"dense_0": {"bias": jnp.ones(2), "kernel": jnp.full((3, 2), 2.0)}, "head": {"bias": jnp.zeros(1)}}
+
+
+def flat(params):
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)])
+
+
+def test_arithmetic_is_that_of_the_flat_vector():
+    np.testing.assert_allclose(flat(tree.add(PARAMS, tree.scale(0.5, PARAMS))), 1.5 * flat(PARAMS))
+    np.testing.assert_allclose(tree.norm(PARAMS), np.linalg.norm(flat(PARAMS)), rtol=1e-6)
+    assert tree.size(PARAMS) == flat(PARAMS).size
+    assert tree.nbytes(PARAMS) == 4 * flat(PARAMS).size
+    assert not flat(tree.zeros_like(PARAMS)).any()
+
+
+def test_dtypes_are_those_of_the_first():
+    """add and scale keep the dtype of the tree that they change, so that parameters stay what they were."""
+    low = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), PARAMS)
+    chex.assert_trees_all_equal_dtypes(tree.add(low, PARAMS), low)
+    chex.assert_trees_all_equal_dtypes(tree.scale(jnp.float32(0.3), low), low)
+    assert tree.zeros_like(low, jnp.float32)["head"]["bias"].dtype == jnp.float32
+
+
+def test_norm_accumulates_in_float32_and_takes_magnitudes():
+    """A bfloat16 sum of 4096 squares would stop at 256; a complex number counts with its magnitude."""
+    np.testing.assert_allclose(tree.norm(jnp.ones(4096, jnp.bfloat16)), 64)
+    np.testing.assert_allclose(tree.norm(jnp.asarray([3 + 4j])), 5, rtol=1e-6)
+    assert tree.norm({}) == 0
+
+
+def test_paths():
+    assert list(tree.flatten(PARAMS)) == ["dense_0/bias", "dense_0/kernel", "head/bias"]
+    shapes = tree.map_with_path(lambda path, leaf: f"{path}{leaf.shape}", PARAMS)
+    assert shapes["dense_0"]["kernel"] == "dense_0/kernel(3, 2)"
+
+
+@pytest.mark.parametrize(
+    ("patterns", "chosen"),
+    [
+        ("dense_0", ["dense_0/bias", "dense_0/kernel"]),
+        ("*/bias", ["dense_0/bias", "head/bias"]),
+        (["head/bias", "*/kernel"], ["dense_0/kernel", "head/bias"]),
+        ((), []),
+    ],
+)
+def test_mask(patterns, chosen):
+    """A pattern is a path, a parent, or a glob."""
+    assert [path for path, on in tree.flatten(tree.mask(PARAMS, patterns)).items() if on] == chosen
+
+
+def test_a_pattern_that_matches_nothing_names_the_nearest_path():
+    with pytest.raises(PathError, match=r"(?s)freeze: no path matches 'dense_0/kernl'.*did you mean 'dense_0/kernel'"):
+        tree.mask(PARAMS, ["head", "dense_0/kernl"], where="freeze")

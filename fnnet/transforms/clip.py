@@ -104,7 +104,8 @@ def clip_adaptively(clipping: Number = 0.01, eps: Number = 1e-3) -> Optimizer:
 def _shrinkage(norm: Array, limit: Array) -> Array:
     """Return min(1, limit / norm) without dividing by a zero norm; nan where the norm is, so that it is not hidden."""
     limit = limit.astype(norm.dtype)
-    return limit / jnp.maximum(norm, limit)
+    larger = jnp.maximum(norm, limit)
+    return limit / jnp.where(larger == 0, 1, larger)
 
 
 def _unit_norm(x: Array) -> Array:

@@ -34,6 +34,8 @@ def as_leaves(where: str, **numbers: Number) -> Callable[[], dict[str, Array]]:
     """
     for name, value in numbers.items():
         check_number(where, name, value)
+        if jnp.ndim(value):
+            raise ValueError(f"{where}: {name} must be one number, got an array of shape {jnp.shape(value)}")
     return lambda: {name: jnp.array(value, dtype=jnp.result_type(float)) for name, value in numbers.items()}
 
 
@@ -42,6 +44,8 @@ def check_number(where: str, name: str, value: Any) -> None:
     if isinstance(value, jax.core.Tracer):
         return
     known = np.asarray(value)  # NumPy's comparisons stay concrete where an optimizer is made inside jit
+    if known.dtype.kind in "OSU":
+        raise ValueError(f"{where}: {name} must be a number, got {value!r}")
     least, possible = ("above 0", known > 0) if name in _POSITIVE else ("at least 0", known >= 0)
     if not np.all(possible):
         raise ValueError(f"{where}: {name} must be {least}, got {value}")
@@ -89,6 +93,9 @@ def with_hyperparams(opt_state: PyTree, values: Mapping[str, Any]) -> PyTree:
 
     def replace(path: tuple[Any, ...], leaf: Array) -> Array:
         name = _number_path(path) if _field(path) == "hyperparams" else None
+        if name in settings and jnp.shape(settings[name]) not in ((), leaf.shape):
+            shapes = f"shape {leaf.shape}, got {jnp.shape(settings[name])}"
+            raise ValueError(f"with_hyperparams: {name!r} must be one number or of {shapes}")
         return (
             jnp.broadcast_to(jnp.asarray(settings[name]).astype(leaf.dtype), leaf.shape) if name in settings else leaf
         )

@@ -87,6 +87,13 @@ def test_clipping_complex_and_low_precision():
     chex.assert_trees_all_equal(clipped, {"w": jnp.full(4096, 0.5, jnp.bfloat16)})
 
 
+def test_clipping_to_nothing():
+    """Zero parameters with eps = 0 hold their unit still; a zero gradient stays zero, not nan."""
+    grads = {"w": jnp.array([[1.0, 0.0]])}
+    clipped, _ = update(transforms.clip_adaptively(0.1, 0.0), grads, {"w": jnp.zeros((1, 2))})
+    chex.assert_trees_all_equal(clipped, {"w": jnp.zeros((1, 2))})
+
+
 def test_a_norm_that_is_not_finite_is_not_hidden():
     """Clipping a gradient with a nan gives nan, for `skip_nonfinite` to find."""
     clipped, _ = update(transforms.clip_by_global_norm(1.0), {"w": jnp.array([1.0, jnp.nan])}, {"w": jnp.ones(2)})
@@ -336,6 +343,7 @@ def test_a_scheduled_rate_is_read_in_the_state_and_not_set():
         ({"1/1/learning_rat": 0.1}, PathError, "did you mean '1/1/learning_rate'"),
         ({"b1": 0.1}, PathError, "'b1' names several numbers\n  Fix: use one of '0/b1', '1/0/b1'."),
         ({"learning_rate": -0.1}, ValueError, "with_hyperparams: learning_rate must be at least 0, got -0.1"),
+        ({"learning_rate": jnp.ones(2)}, ValueError, "'1/1/learning_rate' must be one number or of shape (), got (2,)"),
         ({"1/0/b2": 1.5}, ValueError, "with_hyperparams: b2 must be below 1, got 1.5"),
     ],
 )
@@ -387,6 +395,8 @@ def test_unknown_paths(make, message):
         (lambda: transforms.clip_by_value(-1.0), "clip_by_value: max_value must be above 0, got -1.0"),
         (lambda: transforms.accumulate(optimizers.sgd(0.1), 0), "accumulate: every must be above 0, got 0"),
         (lambda: transforms.average(1.0), "average: decay must be below 1, got 1.0"),
+        (lambda: transforms.scale("1"), "scale: factor must be a number, got '1'"),
+        (lambda: transforms.scale(jnp.ones(2)), "scale: factor must be one number, got an array of shape (2,)"),
         (lambda: transforms.scale(-1.0), "scale: factor must be at least 0, got -1.0"),
     ],
 )

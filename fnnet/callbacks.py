@@ -13,7 +13,8 @@ class Event(NamedTuple):
     """What a callback is told, at the ``"start"``, after each ``"chunk"``, each ``"epoch"``, and at the ``"end"``.
 
     `logs` holds the mean training loss since the last event of its kind and, for an epoch, the validation metrics under
-    ``val_`` names. `seconds` have passed since the start. `state` is valid during the call only: its buffers are reused.
+    ``val_`` names. `seconds` have passed since the start. `state` is valid during the call only: the next chunk reuses
+    its buffers.
     """
 
     kind: str

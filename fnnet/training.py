@@ -82,7 +82,8 @@ def evaluate(task: Task, ts: TrainState, data: PyTree, *, batch_size: int = 256)
     Exact over a ragged last batch: missing rows weigh nothing. Compiled once for each shape of the data.
     """
     size = sampling.length(data)
-    return _evaluate(task, ts.params, ts.state, data, min(batch_size, size))
+    values = _evaluate(task, ts.params, ts.state, data, min(batch_size, size))
+    return {name: values[name] for name in ("loss", *(metric.name for metric in task.metrics))}
 
 
 @partial(jax.jit, static_argnums=(0, 4))

@@ -48,9 +48,9 @@ def test_inside_leaves_other_errors_alone():
 
 
 def test_a_missing_extra_is_named():
-    with pytest.raises(ExtraMissingError, match=r"(?s)curves: needs the module 'no_such'.*fnnet\[plot\]"):
-        with needs_extra("curves", "plot"):
-            import no_such  # noqa: F401
+    words = r"(?s)curves: needs the module 'no_such'.*fnnet\[plot\]"
+    with pytest.raises(ExtraMissingError, match=words), needs_extra("curves", "plot"):
+        import no_such  # noqa: F401
 
 
 def test_checks():

@@ -96,16 +96,17 @@ def make_net(settings: Settings, outputs: int, mean: Sequence[float] = (), scale
 
 
 def make_task(settings: Settings, net: Layer, classes: int, scale: Sequence[float], steps: int) -> Task:
-    """Return the task of training `net`: by cross-entropy where there are classes, else by squared error over `scale`."""
+    """Return the task of training `net`: by cross-entropy if there are classes, else by squared error over `scale`."""
     optimizer = OPTIMIZERS[settings.optimizer](SCHEDULES[settings.schedule](settings.learning_rate, steps))
     if classes:
-        return Task(net, losses.cross_entropy, optimizer, (metrics.accuracy(),))
+        return Task(net, losses.cross_entropy, optimizer, (metrics.accuracy(), metrics.f1(classes, average="macro")))
     factor = np.asarray(scale, np.float32)[None]
 
     def loss(prediction: Array, target: Array) -> Array:
         return losses.squared_error(prediction / factor, target / factor)
 
-    return Task(net, loss, optimizer)
+    parts = (metrics.mean_squared_error(), metrics.mean_absolute_error(), metrics.r2())
+    return Task(net, loss, optimizer, parts)
 
 
 def target_scale(train: Dataset) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -1,4 +1,4 @@
-"""A run directory: ``config.toml``, ``weights.safetensors``, ``history.csv``, ``curves.png``. Loading it runs no code."""
+"""A run directory: ``config.toml``, ``weights.safetensors``, ``history.csv``, ``curves.png``. Loading runs no code."""
 
 from __future__ import annotations
 

@@ -38,10 +38,14 @@ class Summary(NamedTuple):
         cells = [("layer", "output", "dtype", "parameters")]
         cells += [(row.path, str(row.shape), row.dtype, f"{row.parameters:,}") for row in self.rows]
         widths = [max(len(row[n]) for row in cells) for n in range(4)]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
+        ]
         flops = "unknown" if self.flops is None else f"{self.flops:,.0f}"
         temporary = "unknown" if self.temporary_bytes is None else f"{self.temporary_bytes:,} bytes"
-        lines.append(f"{self.parameters:,} parameters, {self.parameter_bytes:,} bytes; {flops} FLOPs; {temporary} of temporaries")
+        lines.append(
+            f"{self.parameters:,} parameters, {self.parameter_bytes:,} bytes; {flops} FLOPs; {temporary} of temporaries"
+        )
         return "\n".join(lines)
 
 

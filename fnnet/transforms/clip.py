@@ -81,8 +81,8 @@ def clip_adaptively(clipping: Number = 0.01, eps: Number = 1e-3) -> Optimizer:
     r"""Bound each unit's gradient norm by a fraction of its weights' norm (Brock et al. 2021, equation 3).
 
     :math:`g_i \leftarrow g_i \min(1, \lambda \max(\lVert w_i\rVert, \epsilon)/\lVert g_i\rVert)`. A unit is an index of
-    a kernel's last axis, the outputs; a vector or a scalar is one unit. ``update`` needs the parameters. The paper
-    leaves the last layer out: ``per_path`` or ``freeze``-like routing can.
+    a kernel's last axis, the outputs; a vector or a scalar is one unit. ``update`` needs the parameters. The
+    paper leaves the last layer out.
 
     >>> clip = clip_adaptively(0.5)
     >>> clip.update({"w": jnp.array([3.0])}, clip.init(None), {"w": jnp.array([2.0])})[0]

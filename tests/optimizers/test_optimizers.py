@@ -287,6 +287,7 @@ def test_numbers_act_and_do_not_recompile(name, x64):
     assert path._cache_size() == compiled
 
 
+@pytest.mark.leaks
 def test_a_step_is_traced_once_for_all_rates():
     """A jitted step is traced once, whatever its numbers."""
     optimizer = transforms.chain(transforms.clip_by_global_norm(1.0), optimizers.adamw(1e-3))
@@ -326,6 +327,7 @@ def test_complex_parameters(name, x64):
     np.testing.assert_allclose(path({"w": jnp.asarray(start)}), [p["w"] for p in expected], rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.leaks
 def test_lbfgs_on_complex_parameters_and_a_kink(x64):
     """The minimum of |z − c|² is found, and from a kink (|x|, no smoothness) the loss falls."""
 
@@ -357,23 +359,28 @@ def test_bfloat16_follows_float32():
 
 
 @each(["adam", "lamb"])
-def test_a_run_is_differentiable_in_its_rate(name, x64):
-    """d loss(end) / d rate equals finite differences, and is finite with a parameter whose gradient is always 0."""
+def test_a_run_is_differentiable_in_its_numbers(name, x64):
+    """d loss(end) / d (rate, b2) equals finite differences, also with a parameter whose gradient is always 0."""
     optimizer = ROWS[name].make()
     params = jax.tree.map(jnp.asarray, START) | {"unused": jnp.ones(2)}
 
-    @jax.jit
-    def end(rate):
-        p = params
-        opt_state = transforms.with_hyperparams(optimizer.init(p), {"learning_rate": rate})
-        used = lambda p: loss({k: p[k] for k in START}, 1.0, 0.0)  # noqa: E731
-        for _ in range(3):
-            updates, opt_state = optimizer.update(jax.grad(used)(p), opt_state, p)
-            p = tree.add(p, updates)
-        return used(p)
+    def used(params):
+        return loss({leaf: params[leaf] for leaf in START}, 1.0, 0.0)
 
-    h = 1e-5
-    np.testing.assert_allclose(jax.grad(end)(0.02), (end(0.02 + h) - end(0.02 - h)) / (2 * h), rtol=1e-6)
+    def end(rate, b2):
+        def step(carry, _):
+            params, opt_state = carry
+            updates, opt_state = optimizer.update(jax.grad(used)(params), opt_state, params)
+            return (tree.add(params, updates), opt_state), None
+
+        opt_state = transforms.with_hyperparams(optimizer.init(params), {"learning_rate": rate, "b2": b2})
+        return used(jax.lax.scan(step, (params, opt_state), None, length=3)[0][0])
+
+    value_and_slopes, h = jax.jit(jax.value_and_grad(end, argnums=(0, 1))), 1e-5
+    _, slopes = value_and_slopes(0.02, 0.9)
+    by_rate = value_and_slopes(0.02 + h, 0.9)[0] - value_and_slopes(0.02 - h, 0.9)[0]
+    by_b2 = value_and_slopes(0.02, 0.9 + h)[0] - value_and_slopes(0.02, 0.9 - h)[0]
+    np.testing.assert_allclose(slopes, [by_rate / (2 * h), by_b2 / (2 * h)], rtol=1e-5)
 
 
 @each(["adam", "momentum"])

@@ -416,6 +416,7 @@ def test_missing_parameters(make):
         optimizer.update(GRADS, optimizer.init(PARAMS))
 
 
+@pytest.mark.leaks
 def test_structures_stay_in_a_scan():
     """A chain of everything keeps its structure, so that a run is one scan; and runs with every wrapper around it."""
     inner = transforms.chain(

@@ -10,7 +10,8 @@ from fnnet.core import Key
 from fnnet.errors import DataError
 
 _ROUNDS = 6
-_FEW = 128  # so few rows are sorted by random numbers: over few bits six rounds are not uniform (tests/test_sampling.py)
+# So few rows are sorted by random numbers: over few bits, six rounds are not uniform (tests/test_sampling.py).
+_FEW = 128
 
 
 def length(data: PyTree, *, where: str = "data") -> int:

@@ -61,6 +61,7 @@ def test_metrics_of_every_epoch():
     np.testing.assert_allclose(result.metrics["val_accuracy"][-1], last["accuracy"], rtol=1e-6)
 
 
+@pytest.mark.lowest
 def test_learns_digits():
     """A small network reads at least 94 of 100 unseen handwritten digits after 15 epochs."""
     train, test = fn.data.split(fn.data.digits(), (0.8, 0.2), seed=0)

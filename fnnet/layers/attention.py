@@ -13,7 +13,7 @@ from fnnet.errors import ShapeError
 from fnnet.initializers import Initializer, glorot_uniform, zeros
 from fnnet.layers.positions import rotary as rotate
 from fnnet.layers.sequences import repack, unpack, values_of
-from fnnet.shapes import align, check_floating, check_last_axis, check_rank
+from fnnet.shapes import align, at_least_float32, check_floating, check_last_axis, check_rank
 
 
 def attention(
@@ -44,7 +44,7 @@ def attention(
     Params: ``query (features, heads·d)``, ``key`` and ``value (context features, kv_heads·d)``, ``out (heads·d,
     features)``, each ``{"kernel", "bias"}``, without bias if `bias_init` is None. Kernels are Glorot uniform unless
     `kernel_init` is given. `implementation` is passed to ``jax.nn.dot_product_attention``; float64, whose softmax that
-    function takes in float32, is computed in float64 throughout.
+    function takes in float32, is computed here throughout, and so are 16-bit floats under strict dtype promotion.
 
     Laws: without positions or causality, permuting the context changes nothing and permuting the queries permutes the
     outputs; with causality, outputs before t do not depend on steps from t on.
@@ -107,18 +107,17 @@ def _attend(
     flat = {name: part.reshape(-1, *part.shape[-3:]) for name, part in split.items()}
     time, steps = flat["query"].shape[1], flat["key"].shape[1]
     seen = None if mask is None else mask.reshape(-1, 1, 1, steps)
-    if flat["query"].dtype == jnp.float64:
-        y = _attend_in_float64(flat["query"], flat["key"], flat["value"], seen, causal)
+    if _beyond_jax(flat["query"].dtype):
+        y = _attend_by_einsum(flat["query"], flat["key"], flat["value"], seen, causal)
     else:
-        with jax.numpy_dtype_promotion("standard"):  # 16-bit logits are promoted to float32 implicitly within
-            y = jax.nn.dot_product_attention(
-                flat["query"],
-                flat["key"],
-                flat["value"],
-                mask=seen,
-                is_causal=causal,
-                implementation=implementation,
-            )
+        y = jax.nn.dot_product_attention(
+            flat["query"],
+            flat["key"],
+            flat["value"],
+            mask=seen,
+            is_causal=causal,
+            implementation=implementation,
+        )
     if seen is not None:
         first = jnp.argmax(seen, axis=-1)  # of the real steps
         any_seen = seen.any(-1) & (first <= jnp.arange(time)[None, None, :] if causal else True)
@@ -126,15 +125,26 @@ def _attend(
     return y.reshape(*lead, *y.shape[1:])
 
 
-def _attend_in_float64(q: Array, k: Array, v: Array, seen: Array | None, causal: bool) -> Array:
-    """Return what ``jax.nn.dot_product_attention`` returns, which takes its softmax in float32 whatever the dtype."""
+def _beyond_jax(dtype: Any) -> bool:
+    """Return whether ``jax.nn.dot_product_attention`` cannot do it.
+
+    It takes the softmax of float64 in float32, and promotes 16-bit floats implicitly, in its gradient's lowering too.
+    """
+    strict = jax.config.jax_numpy_dtype_promotion == "strict"  # type: ignore[attr-defined]
+    return dtype == jnp.float64 or (strict and dtype != jnp.float32)
+
+
+def _attend_by_einsum(q: Array, k: Array, v: Array, seen: Array | None, causal: bool) -> Array:
+    """Return what ``jax.nn.dot_product_attention`` returns, computed in at least float32 throughout."""
+    dtype = q.dtype
+    q, k, v = (part.astype(at_least_float32(dtype)) for part in (q, k, v))
     grouped = q.reshape(*q.shape[:2], k.shape[2], -1, q.shape[3])
     logits = jnp.einsum("btkgd,bskd->bkgts", grouped, k) / q.shape[3] ** 0.5
     allowed = jnp.tri(q.shape[1], k.shape[1], dtype=bool) if causal else jnp.ones((q.shape[1], k.shape[1]), bool)
     allowed = align(allowed, logits)
     allowed = allowed if seen is None else allowed & seen[:, None]
     weights = jax.nn.softmax(jnp.where(allowed, logits, jnp.finfo(logits.dtype).min))
-    return jnp.einsum("bkgts,bskd->btkgd", weights, v).reshape(q.shape)
+    return jnp.einsum("bkgts,bskd->btkgd", weights, v).reshape(q.shape).astype(dtype)
 
 
 def _project(params: Params, x: Array) -> Array:

@@ -183,9 +183,21 @@ def test_leading_axes_are_batch(lead):
 def test_dtypes_pass_through(dtype, x64):
     layer = make({"causal": True, "rotary": 100.0})
     params, _ = layer.init(KEY, X.astype(dtype))
-    y = jax.jit(layer.__call__)(params, X.astype(dtype))
-    chex.assert_trees_all_equal_dtypes(y, params["out"]["kernel"], X.astype(dtype))
-    chex.assert_tree_all_finite(y.astype(jnp.float32))
+    grad, y = jax.jit(jax.grad(lambda p: ((y := layer(p, X.astype(dtype))).sum(), y), has_aux=True))(params)
+    chex.assert_trees_all_equal_dtypes(y, grad["out"]["kernel"], X.astype(dtype))
+    wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), params)
+    np.testing.assert_allclose(y.astype(jnp.float32), layer(wide, X.astype(jnp.float32)), atol=0.1)
+
+
+def test_sixteen_bits_go_to_jax_unless_promotion_is_strict():
+    """Both ways agree to the precision of the dtype."""
+    x = X.astype(jnp.bfloat16)
+    layer = make({"causal": True, "kv_heads": 2})
+    params, _ = layer.init(KEY, x)
+    strict = layer(params, Masked(x, MASK)).values
+    with jax.numpy_dtype_promotion("standard"):
+        standard = layer(params, Masked(x, MASK)).values
+    np.testing.assert_allclose(strict.astype(jnp.float32), standard.astype(jnp.float32), atol=0.1)
 
 
 @pytest.mark.parametrize("option", ["plain", "multi-query"])

@@ -77,7 +77,8 @@ def weighted_mean(name: str, values: Callable[[Any, Any], Array | tuple[Array, A
     r"""Return the metric :math:`\sum w_i v_i / \sum w_i` of ``values(prediction, target)``.
 
     The leading axes of the values are batch; `values` may return a pair (values, kept) where some are to be left out. A
-    weight belongs to the leading axes and counts once for each value under it. What weighs nothing adds nothing, be it NaN. The mean of nothing is NaN.
+    weight belongs to the leading axes and counts once for each value under it. What weighs nothing adds nothing, be it
+    NaN. The mean of nothing is NaN.
     """
 
     def init() -> Mean:

@@ -110,7 +110,8 @@ def roc_curve(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (false positive rate, true positive rate, threshold), from (0, 0, inf) down the distinct scores.
 
-    In float64. Raises: ShapeError if shapes differ; DataError if there are no scores, a score is NaN, or a label is not 0 or 1.
+    In float64; what weighs nothing is left out. Raises: ShapeError if shapes differ; DataError if no score is left, one
+    is NaN, or a label is not 0 or 1.
 
     >>> roc_curve(jnp.array([0.5, 2.0]), jnp.array([0, 1]))[1]
     array([0., 1., 1.])
@@ -129,8 +130,7 @@ def precision_recall_curve(
     array([1. , 0.5])
     """
     true, false, thresholds = _curve("precision_recall_curve", scores, labels, weight)
-    given = true + false
-    return true / np.where(given == 0, 1.0, given), _over(true, true[-1]), thresholds
+    return true / (true + false), _over(true, true[-1]), thresholds
 
 
 def _binned(name: str, bins: int, compute: Any) -> Metric:
@@ -166,7 +166,11 @@ def _shares(acc: Histogram) -> tuple[Float[Array, "*bins"], Float[Array, "*bins"
 
 
 def _cumulated(x: Sum, *, from_top: bool = False) -> Sum:
-    return lax.associative_scan(plus, x, reverse=from_top)
+    def step(so_far: Sum, bin_: Sum) -> tuple[Sum, Sum]:
+        so_far = plus(so_far, bin_)
+        return so_far, so_far
+
+    return lax.scan(step, Sum(*(jnp.zeros_like(part[0]) for part in x)), x, reverse=from_top)[1]
 
 
 def _precisions(acc: Histogram) -> tuple[Array, Array, Array]:
@@ -187,6 +191,10 @@ def _curve(
     """Return the weights of positives and of negatives at or above each distinct score, from the highest down."""
     check_same_shape(where, scores, labels)
     s, y = np.asarray(scores, np.float64).ravel(), np.asarray(labels).ravel()
+    if weight is not None:
+        check_same_shape(where, scores, weight)
+    w = np.ones(s.shape) if weight is None else np.asarray(weight, np.float64).ravel()
+    s, y, w = s[w != 0], y[w != 0], w[w != 0]
     if s.size == 0:
         raise DataError(where, "needs at least one score, got none", "pass the scores of some examples.")
     if np.isnan(s).any():
@@ -195,9 +203,6 @@ def _curve(
     if not np.isin(y, (0, 1)).all():
         index = int(np.argmin(np.isin(y, (0, 1))))
         raise DataError(where, f"labels must be 0 or 1, got {y[index]} at index {index}", "pass labels == positive.")
-    if weight is not None:
-        check_same_shape(where, scores, weight)
-    w = np.ones(s.shape) if weight is None else np.asarray(weight, np.float64).ravel()
     order = np.argsort(-s, kind="stable")
     s, y, w = s[order], y[order].astype(np.float64), w[order]
     last_of_equals = np.append(s[1:] != s[:-1], True)

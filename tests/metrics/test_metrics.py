@@ -1,0 +1,554 @@
+"""Every metric against scikit-learn, and the laws of accumulators: any split, any order, any weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial, reduce
+from typing import NamedTuple
+
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import sklearn.metrics as sk
+from hypothesis import given
+from scipy import special
+
+from fnnet import losses, metrics
+from fnnet.core import Metric
+from fnnet.errors import DataError, DtypeError, ShapeError
+from fnnet.metrics.accumulators import Sum, nothing, plus, read, single, total
+
+N = 48
+rng = np.random.default_rng(0)
+Y = rng.integers(0, 4, N)
+Z = (rng.normal(size=(N, 4)) + 1.5 * np.eye(4)[Y]).astype(np.float32)
+T = rng.integers(0, 2, N)
+S = (rng.normal(size=N) + T).astype(np.float32)
+MANY_T = rng.integers(0, 2, (N, 3))
+MANY_S = rng.normal(size=(N, 3)).astype(np.float32)
+REAL = (1000 + rng.normal(size=(N, 2))).astype(np.float32)
+GUESS = (REAL + rng.normal(size=(N, 2)) / 2).astype(np.float32)
+W = rng.uniform(0.1, 2.0, N).astype(np.float32)
+W[::7] = 0
+
+
+def probabilities(z):
+    return special.softmax(z.astype(np.float64), -1)
+
+
+def calibration_error(z, y, sample_weight=None, bins=15):
+    p = probabilities(z)
+    w = np.ones(len(y)) if sample_weight is None else sample_weight
+    confidence, right = p.max(-1), p.argmax(-1) == y
+    error = 0.0
+    for low, high in zip(np.arange(bins) / bins, np.arange(1, bins + 1) / bins, strict=True):
+        inside = (confidence > low) & (confidence <= high)
+        error += abs((w * right)[inside].sum() - (w * confidence)[inside].sum())
+    return error / w.sum()
+
+
+def brier(z, y, sample_weight=None):
+    return np.average(((probabilities(z) - np.eye(z.shape[-1])[y]) ** 2).sum(-1), weights=sample_weight)
+
+
+def by_class(score, **options):
+    return lambda z, y, sample_weight=None: score(y, z.argmax(-1), sample_weight=sample_weight, **options)
+
+
+def doubles(*arrays):
+    return [array.astype(np.float64) for array in arrays]
+
+
+def two(z):
+    return np.stack([np.zeros_like(z), z], -1)
+
+
+LABELS = {"labels": range(4), "zero_division": 0}
+
+
+class Case(NamedTuple):
+    metric: Metric
+    oracle: Callable  # (prediction, target, sample_weight) -> value
+    prediction: np.ndarray
+    target: np.ndarray
+
+
+METRICS = {  # one row buys every law
+    "mean": Case(
+        metrics.mean(losses.squared_error),
+        lambda p, t, sample_weight=None: sk.mean_squared_error(t, p, sample_weight=sample_weight),
+        GUESS,
+        REAL,
+    ),
+    "accuracy": Case(metrics.accuracy(), by_class(sk.accuracy_score), Z, Y),
+    "accuracy, one-hot": Case(
+        metrics.accuracy(),
+        lambda z, y, sample_weight=None: sk.accuracy_score(y.argmax(-1), z.argmax(-1), sample_weight=sample_weight),
+        Z,
+        np.eye(4, dtype=np.float32)[Y],
+    ),
+    "binary_accuracy": Case(
+        metrics.binary_accuracy(),
+        lambda z, t, sample_weight=None: np.average(((z > 0) == t).mean(-1), weights=sample_weight),
+        MANY_S,
+        MANY_T,
+    ),
+    "top_2_accuracy": Case(
+        metrics.top_k_accuracy(2),
+        lambda z, y, sample_weight=None: sk.top_k_accuracy_score(
+            y, z, k=2, sample_weight=sample_weight, labels=range(4)
+        ),
+        Z,
+        Y,
+    ),
+    "confusion_matrix": Case(metrics.confusion_matrix(4), by_class(sk.confusion_matrix, labels=range(4)), Z, Y),
+    "confusion_matrix, classes": Case(
+        metrics.confusion_matrix(4),
+        lambda z, y, sample_weight=None: sk.confusion_matrix(y, z, labels=range(4), sample_weight=sample_weight),
+        Z.argmax(-1),
+        Y,
+    ),
+    "cohens_kappa": Case(metrics.cohens_kappa(4), by_class(sk.cohen_kappa_score, labels=range(4)), Z, Y),
+    "cohens_kappa, quadratic": Case(
+        metrics.cohens_kappa(4, weighting="quadratic"),
+        by_class(sk.cohen_kappa_score, labels=range(4), weights="quadratic"),
+        Z,
+        Y,
+    ),
+    "cohens_kappa, linear": Case(
+        metrics.cohens_kappa(4, weighting="linear"),
+        by_class(sk.cohen_kappa_score, labels=range(4), weights="linear"),
+        Z,
+        Y,
+    ),
+    "f1, one logit": Case(
+        metrics.f1(2, threshold=0.5, average=None),
+        lambda z, t, sample_weight=None: sk.f1_score(t, z > 0.5, average=None, sample_weight=sample_weight),
+        S,
+        T,
+    ),
+    "log_loss": Case(
+        metrics.log_loss(),
+        lambda z, y, sample_weight=None: sk.log_loss(y, probabilities(z), sample_weight=sample_weight, labels=range(4)),
+        Z,
+        Y,
+    ),
+    "log_loss, binary": Case(
+        metrics.log_loss(binary=True),
+        lambda z, t, sample_weight=None: sk.log_loss(t, special.expit(z.astype(float)), sample_weight=sample_weight),
+        S,
+        T,
+    ),
+    "brier": Case(metrics.brier(), brier, Z, Y),
+    "brier, binary": Case(
+        metrics.brier(binary=True),
+        lambda z, t, sample_weight=None: sk.brier_score_loss(
+            t, special.expit(z.astype(float)), sample_weight=sample_weight
+        ),
+        S,
+        T,
+    ),
+    "expected_calibration_error": Case(metrics.expected_calibration_error(), calibration_error, Z, Y),
+    "expected_calibration_error, binary": Case(
+        metrics.expected_calibration_error(10, binary=True),
+        lambda z, t, sample_weight=None: calibration_error(two(z), t, sample_weight, bins=10),
+        S,
+        T,
+    ),
+    "mean_squared_error": Case(
+        metrics.mean_squared_error(),
+        lambda p, t, sample_weight=None: sk.mean_squared_error(t, p, sample_weight=sample_weight),
+        GUESS,
+        REAL,
+    ),
+    "mean_absolute_error": Case(
+        metrics.mean_absolute_error(),
+        lambda p, t, sample_weight=None: sk.mean_absolute_error(t, p, sample_weight=sample_weight),
+        GUESS,
+        REAL,
+    ),
+    "r2": Case(
+        metrics.r2(),
+        lambda p, t, sample_weight=None: sk.r2_score(*doubles(t, p), sample_weight=sample_weight),
+        GUESS[:, 0],
+        REAL[:, 0],
+    ),
+    "r2, outputs": Case(
+        metrics.r2(2),
+        lambda p, t, sample_weight=None: sk.r2_score(*doubles(t, p), sample_weight=sample_weight),
+        GUESS,
+        REAL,
+    ),
+}
+for score, ours in (
+    (sk.precision_score, metrics.precision),
+    (sk.recall_score, metrics.recall),
+    (sk.f1_score, metrics.f1),
+):
+    for average in ("macro", "micro", None):
+        METRICS[f"{ours.__name__}, {average}"] = Case(
+            ours(4, average=average), by_class(score, average=average, **LABELS), Z, Y
+        )
+CURVES = {"roc_auc": (metrics.roc_auc, sk.roc_auc_score, metrics.roc_auc_error, metrics.exact_roc_auc)} | {
+    "average_precision": (
+        metrics.average_precision,
+        sk.average_precision_score,
+        metrics.average_precision_error,
+        metrics.exact_average_precision,
+    )
+}
+COARSE = {  # laws hold of a binned metric as of any; its value is that of scores rounded to their bins
+    name: Case(ours(8), None, S, T) for name, (ours, *_) in CURVES.items()
+}
+
+every = pytest.mark.parametrize("case", METRICS.values(), ids=METRICS)
+every_binned_too = pytest.mark.parametrize("case", (METRICS | COARSE).values(), ids=METRICS | COARSE)
+compiled = {
+    id(case.metric): (jax.jit(case.metric.update), jax.jit(case.metric.merge), jax.jit(case.metric.compute))
+    for case in (METRICS | COARSE).values()
+}
+
+
+def of(case, rows=slice(None), weight=W):
+    """The accumulator of some rows; the update is compiled once for each metric and size."""
+    return compiled[id(case.metric)][0](case.metric.init(), case.prediction[rows], case.target[rows], weight[rows])
+
+
+@every
+def test_equals_scikit_learn(case):
+    """Values are those of float64 on the same float32 inputs, to 1e-6, with weights and without."""
+    _, _, compute = compiled[id(case.metric)]
+    plain = jax.jit(case.metric.update)(case.metric.init(), case.prediction, case.target)
+    np.testing.assert_allclose(compute(plain), case.oracle(case.prediction, case.target), rtol=1e-6, atol=1e-7)
+    want = case.oracle(case.prediction, case.target, sample_weight=W.astype(np.float64))
+    got = compute(of(case))
+    assert got.dtype == jnp.float32
+    np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-7)
+
+
+@every_binned_too
+@given(owner=st.lists(st.integers(0, 2), min_size=N, max_size=N))
+def test_value_does_not_depend_on_the_split(case, owner):
+    """Dealing the rows to three parts, which may be empty, and merging these in any order, changes nothing."""
+    parts = [of(case, weight=np.where(np.array(owner) == part, W, 0)) for part in range(3)]
+    a, b, c = parts
+    _, merge, compute = compiled[id(case.metric)]
+    whole = compute(of(case))
+    for merged in (
+        merge(merge(a, b), c),
+        merge(a, merge(b, c)),
+        merge(c, merge(b, a)),
+        reduce(merge, parts, case.metric.init()),
+    ):
+        np.testing.assert_allclose(compute(merged), whole, rtol=1e-6, atol=1e-6)
+
+
+@every_binned_too
+def test_batches_in_a_scan_with_a_ragged_end(case):
+    """A scan over batches, the last one filled up with garbage that weighs nothing, gives the value of the whole."""
+    size = 20
+    filled = -(-N // size) * size
+
+    def batches(x, filler):
+        return np.concatenate([x, np.full((filled - N, *x.shape[1:]), filler, x.dtype)]).reshape(-1, size, *x.shape[1:])
+
+    _, _, compute = compiled[id(case.metric)]
+    garbage = 99 if np.issubdtype(case.prediction.dtype, np.integer) else np.nan
+    labels = 99 if np.issubdtype(case.target.dtype, np.integer) else np.nan
+    data = batches(case.prediction, garbage), batches(case.target, labels), batches(W, 0)
+    scan = jax.jit(lambda acc, data: jax.lax.scan(lambda acc, row: (case.metric.update(acc, *row), None), acc, data)[0])
+    np.testing.assert_allclose(compute(scan(case.metric.init(), data)), compute(of(case)), rtol=1e-6, atol=1e-6)
+
+
+@every_binned_too
+def test_nothing_is_the_identity_of_merging(case):
+    """merge(init(), acc) = acc = merge(acc, init()), to the bit, and dtypes and shapes never change."""
+    acc, none = of(case), case.metric.init()
+    _, merge, _ = compiled[id(case.metric)]
+    for merged in (merge(none, acc), merge(acc, none)):
+        jax.tree.map(np.testing.assert_array_equal, merged, acc)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), acc) == jax.tree.map(lambda x: (x.shape, x.dtype), none)
+    update = partial(case.metric.update, none, case.prediction, case.target)
+    assert jax.tree.structure(jax.eval_shape(update)) == jax.tree.structure(none)
+
+
+@every_binned_too
+def test_vmap_is_a_loop(case):
+    """Two runs side by side give the two values."""
+    _, _, compute = compiled[id(case.metric)]
+    data = case.prediction, case.target, W
+    pair = jax.tree.map(lambda x: np.stack([x, np.concatenate([x[:8], x[:8], x[16:]])]), data)
+    side_by_side = jax.jit(
+        jax.vmap(lambda p, t, w: case.metric.compute(case.metric.update(case.metric.init(), p, t, w)))
+    )
+    rows = [jax.tree.map(lambda x, i=i: x[i], pair) for i in range(2)]
+    loop = [compute(of(case._replace(prediction=p, target=t), weight=w)) for p, t, w in rows]
+    np.testing.assert_allclose(side_by_side(*pair), loop, rtol=1e-6, atol=1e-6)
+
+
+@every_binned_too
+def test_a_bad_label_is_noticed_under_jit_unless_it_weighs_nothing(case):
+    """A label of -1, or a NaN prediction, makes the value NaN; with weight 0 it does not."""
+    bad_target, bad_prediction = case.target.copy(), case.prediction.copy()
+    bad_target[0] = -1
+    integers = np.issubdtype(case.prediction.dtype, np.integer)
+    bad_prediction[0] = -1 if integers else np.nan
+    weight, without = np.ones(N, np.float32), np.ones(N, np.float32)
+    without[0] = 0
+    reals = case.target.dtype == np.float32
+    _, _, compute = compiled[id(case.metric)]
+    for prediction, target in ((bad_prediction, case.target), *(() if reals else ((case.prediction, bad_target),))):
+        bad = case._replace(prediction=prediction, target=target)
+        assert np.isnan(compute(of(bad, weight=weight))).any()
+        np.testing.assert_array_equal(compute(of(bad, weight=without)), compute(of(case, weight=without)))
+
+
+def test_in_float64_values_are_those_of_float64(x64):
+    """Under x64 the accumulators are float64 and agree with scikit-learn to 1e-12, float32 predictions or not."""
+    for name in ("log_loss", "brier, binary", "mean_squared_error", "r2, outputs", "f1, micro"):
+        case = METRICS[name]
+        prediction = case.prediction.astype(np.float64)
+        got = jax.jit(lambda *args, m=case.metric: m.compute(m.update(m.init(), *args)))(prediction, case.target, W)
+        assert got.dtype == jnp.float64
+        np.testing.assert_allclose(got, case.oracle(prediction, case.target, sample_weight=W.astype(float)), rtol=1e-11)
+
+
+@pytest.mark.parametrize("name", CURVES)
+@given(seed=st.integers(0, 10**6), bins=st.sampled_from([2, 8]), grain=st.sampled_from([0.0, 0.5]))
+def test_binned_curves_are_within_their_bound(name, seed, bins, grain):
+    """|binned - exact| <= the stated bound, whatever scores, ties, weights and bins; exact is scikit-learn's."""
+    _, theirs, _, exact = CURVES[name]
+    draw = np.random.default_rng(seed)
+    t = np.append(draw.integers(0, 2, N - 2), [0, 1])
+    s = (draw.normal(size=N) * draw.choice([0.1, 3.0]) + t).astype(np.float32)
+    s = np.round(s / grain) * grain if grain else s
+    want = theirs(t, s, sample_weight=W.astype(float) + 0.1)
+    np.testing.assert_allclose(exact(s, t, W.astype(float) + 0.1), want, rtol=1e-12)
+    got, error = ranked[name, bins](s.astype(np.float32), t, W + np.float32(0.1))
+    assert abs(float(got) - want) <= float(error) + 1e-6
+
+
+def value_and_bound(metric, bound):
+    def of_scores(s, t, w=None):
+        acc = metric.update(metric.init(), s, t, w)
+        return metric.compute(acc), bound(acc)
+
+    return jax.jit(of_scores)
+
+
+ranked = {(name, n): value_and_bound(curve[0](n), curve[2]) for name, curve in CURVES.items() for n in (2, 8, 1024)}
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_binned_curves_are_near_exact_with_many_bins(name):
+    """With the default bins and 5000 scores the bound is below a hundredth, and is not vacuous at 8 bins."""
+    _, theirs, _, exact = CURVES[name]
+    t = rng.integers(0, 2, 5000)
+    s = (rng.normal(size=5000) * 2 + t).astype(np.float32)
+    for bins, limit in ((1024, 0.01), (8, 0.3)):
+        got, error = ranked[name, bins](s, t)
+        assert abs(float(got) - theirs(t, s)) <= float(error) < limit
+    assert exact(s, t) == pytest.approx(theirs(t, s), rel=1e-12)
+
+
+def test_scores_at_the_ends_of_float32_are_ranked():
+    """Infinite and huge scores fall in the outermost bins."""
+    s = jnp.array([-jnp.inf, -3e38, 3e38, jnp.inf])
+    for ours in (metrics.roc_auc(), metrics.average_precision()):
+        assert float(ours.compute(ours.update(ours.init(), s, jnp.array([0, 0, 1, 1])))) == 1
+
+
+def test_curves_equal_scikit_learns():
+    """Points at every distinct score, without the ones that scikit-learn adds or drops."""
+    fpr, tpr, at = metrics.roc_curve(S, T, W)
+    for ours, theirs in zip(
+        (fpr, tpr, at), sk.roc_curve(T, S, sample_weight=W.astype(float), drop_intermediate=False), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+    p, r, at = metrics.precision_recall_curve(S, T, W + 1)
+    theirs = sk.precision_recall_curve(T, S, sample_weight=W.astype(float) + 1)
+    np.testing.assert_allclose(p[::-1], theirs[0][:-1], rtol=1e-6)
+    np.testing.assert_allclose(r[::-1], theirs[1][:-1], rtol=1e-6)
+    np.testing.assert_allclose(at[::-1], theirs[2], rtol=1e-12)
+
+
+def test_curves_of_one_class_are_nan():
+    """Without positives, or without negatives, the area is not a number."""
+    for labels in (np.zeros(N, int), np.ones(N, int)):
+        acc = metrics.roc_auc().update(metrics.roc_auc().init(), S, labels)
+        assert np.isnan(metrics.exact_roc_auc(S, labels))
+        assert np.isnan(metrics.roc_auc().compute(acc))
+    assert np.isnan(metrics.exact_average_precision(S, np.zeros(N, int)))
+
+
+def test_counts_are_exact_beyond_the_digits_of_float32():
+    """2²⁴ + 1 + 1 is not representable in one float32 step by step; the metric counts it."""
+    metric = metrics.confusion_matrix(2)
+    one = metric.update(metric.init(), jnp.array([0]), jnp.array([0]))
+    many = metric.update(metric.init(), jnp.array([0]), jnp.array([0]), jnp.array([2.0**24]))
+    assert metric.compute(reduce(metric.merge, [one, one], many))[0, 0] == 2.0**24 + 2
+
+
+@given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=100, max_size=100))
+def test_compensated_sums(values):
+    """The pair is the sum to 1e-12 of the sum of magnitudes, however much cancels: float32 alone manages 1e-5."""
+    x = np.array(values, np.float32)
+    got = summed(x)
+    exact = x.astype(np.float64).sum()
+    assert abs(float(got.value) + float(got.error) - exact) <= 1e-12 * np.abs(x).sum(dtype=np.float64)
+    again = reduce(pair_plus, [summed(part) for part in x.reshape(10, 10)], nothing())
+    assert abs(float(again.value) + float(again.error) - exact) <= 1e-12 * np.abs(x).sum(dtype=np.float64)
+
+
+summed, pair_plus = jax.jit(total), jax.jit(plus)
+
+
+def test_sums_that_are_not_finite_stay_so():
+    """An infinite term makes the sum infinite, not NaN."""
+    assert read(plus(single(jnp.array(jnp.inf)), single(jnp.array(1.0)))) == jnp.inf
+    assert isinstance(nothing(2), Sum)
+
+
+def test_r2_is_not_spoilt_by_an_offset():
+    """Targets of 1e6 ± 1, in any batches: a sum of squares in float32 would have no digit left."""
+    y = (1e6 + rng.normal(size=N)).astype(np.float32)
+    guess = (y + rng.normal(size=N) / 4).astype(np.float32)
+    metric = metrics.r2()
+    parts = [metric.update(metric.init(), guess[i : i + 12], y[i : i + 12]) for i in range(0, N, 12)]
+    np.testing.assert_allclose(
+        metric.compute(reduce(metric.merge, parts)), sk.r2_score(y.astype(float), guess.astype(float)), rtol=1e-6
+    )
+
+
+def test_r2_of_a_constant_target():
+    """1 if met exactly, else 0, as scikit-learn has it; of nothing, NaN."""
+    metric, flat = metrics.r2(), jnp.full(4, 0.1)
+    assert metric.compute(metric.update(metric.init(), flat, flat)) == 1
+    assert metric.compute(metric.update(metric.init(), flat + 1, flat)) == 0
+    assert np.isnan(metric.compute(metric.init()))
+
+
+def test_ignored_labels_are_left_out():
+    """`ignore` gives what the other rows alone give."""
+    y = np.where(np.arange(N) % 3 == 0, -1, Y)
+    rows = y >= 0
+    for make in (
+        metrics.accuracy,
+        partial(metrics.top_k_accuracy, 2),
+        partial(metrics.confusion_matrix, 4),
+        partial(metrics.f1, 4),
+    ):
+        metric, ignoring = make(), make(ignore=-1)
+        got = jax.jit(lambda *args, m=ignoring: m.compute(m.update(m.init(), *args)))(Z, y)
+        want = jax.jit(lambda *args, m=metric: m.compute(m.update(m.init(), *args)))(Z[rows], y[rows])
+        np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+def test_weights_belong_to_leading_axes():
+    """A weight for each example counts for every element under it, and one for each element is one for each element."""
+    metric = metrics.mean_squared_error()
+    prediction, target = jnp.array([[1.0, 3.0], [5.0, 7.0]]), jnp.zeros((2, 2))
+    assert metric.compute(metric.update(metric.init(), prediction, target, jnp.array([1.0, 0.0]))) == 5
+    weight = jnp.array([[1.0, 0.0], [0.0, 1.0]])
+    assert metric.compute(metric.update(metric.init(), prediction, target, weight)) == 25
+    assert metric.compute(metric.update(metric.init(), prediction, target, jnp.array(3.0))) == 21
+    assert np.isnan(metric.compute(metric.init()))
+
+
+def test_top_k_agrees_with_accuracy():
+    """k = 1 is the accuracy, ties included; k of all classes is 1."""
+    tied = np.round(Z)
+    one, first, all_four = metrics.accuracy(), metrics.top_k_accuracy(1), metrics.top_k_accuracy(4)
+    assert first.compute(first.update(first.init(), tied, Y)) == one.compute(one.update(one.init(), tied, Y))
+    assert all_four.compute(all_four.update(all_four.init(), Z, Y)) == 1
+
+
+def test_names_tell_metrics_apart():
+    """Two averages of one rate have two names: a task may hold both."""
+    assert metrics.f1(3).name == "f1_macro"
+    assert metrics.recall(3, average=None).name == "recall_per_class"
+    assert metrics.top_k_accuracy(5).name == "top_5_accuracy"
+    assert metrics.mean(losses.huber).name == "huber"
+    assert metrics.mean(partial(losses.huber, delta=2.0), name="huber_2").name == "huber_2"
+    assert metrics.mean(partial(losses.huber, delta=2.0)).name == "mean"
+
+
+BAD_OPTIONS = {
+    "top_k_accuracy: k must be at least 1, got 0": lambda: metrics.top_k_accuracy(0),
+    "confusion_matrix: n must be at least 2 classes, got 1": lambda: metrics.confusion_matrix(1),
+    "threshold is for n=2 and one logit an example, got n=3": lambda: metrics.f1(3, threshold=0.0),
+    "precision: average must be 'macro', 'micro' or None, got 'weighted'": lambda: metrics.precision(
+        3, average="weighted"
+    ),
+    "cohens_kappa: weighting must be None, 'linear' or 'quadratic'": lambda: metrics.cohens_kappa(3, weighting="cubic"),
+    "expected_calibration_error: bins must be at least 1, got 0": lambda: metrics.expected_calibration_error(0),
+    "roc_auc: bins must be at least 2, got 1": lambda: metrics.roc_auc(1),
+    "r2: outputs must be at least 1, got 0": lambda: metrics.r2(0),
+}
+
+
+@pytest.mark.parametrize("message", BAD_OPTIONS)
+def test_bad_options_raise(message):
+    """A number or name out of range is a ValueError that says so."""
+    with pytest.raises(ValueError, match=message):
+        BAD_OPTIONS[message]()
+
+
+def update(metric, *args):
+    return lambda: metric.update(metric.init(), *args)
+
+
+BAD_INPUT = {
+    r"accuracy: label 9 at index 0 is not one of the 4 classes": (
+        DataError,
+        update(metrics.accuracy(), Z[:1], np.array([9])),
+    ),
+    r"accuracy: labels .* must be integers, got float32": (
+        DtypeError,
+        update(metrics.accuracy(), Z[:1], np.ones(1, np.float32)),
+    ),
+    r"for logits \(48, 4\) the target must": (ShapeError, update(metrics.accuracy(), Z, Y[:, None])),
+    r"needs at least 5 classes, got logits \(48, 4\)": (ShapeError, update(metrics.top_k_accuracy(5), Z, Y)),
+    r"logits must have shape \(..., 3\), got \(48, 4\)": (ShapeError, update(metrics.confusion_matrix(3), Z, Y)),
+    r"binary_accuracy: the target must have the prediction's shape \(48, 3\), got \(48,\)": (
+        ShapeError,
+        update(metrics.binary_accuracy(), MANY_S, T),
+    ),
+    r"roc_auc: targets must lie between 0 and 1, got 2": (DataError, update(metrics.roc_auc(), S[:1], np.array([2]))),
+    r"mean_squared_error: the target must .*\(48, 2\), got \(48,\)": (
+        ShapeError,
+        update(metrics.mean_squared_error(), GUESS, REAL[:, 0]),
+    ),
+    r"r2: the last axis must be 3 \(outputs\), got shape \(48, 2\)": (ShapeError, update(metrics.r2(3), GUESS, REAL)),
+    r"accuracy: the weight must have the leading axes of \(48,\), got \(3,\)": (
+        ShapeError,
+        update(metrics.accuracy(), Z, Y, np.ones(3, np.float32)),
+    ),
+    "roc_curve: needs at least one score, got none": (DataError, lambda: metrics.roc_curve([], [])),
+    "precision_recall_curve: needs at least one score, got none": (
+        DataError,
+        lambda: metrics.precision_recall_curve([0.0, 1.0], [0, 1], [0, 0]),
+    ),
+    "roc_curve: scores must be numbers, got nan at index 1": (
+        DataError,
+        lambda: metrics.exact_roc_auc([0.0, np.nan], [0, 1]),
+    ),
+    "labels must be 0 or 1, got -1 at index 0": (
+        DataError,
+        lambda: metrics.exact_average_precision([0.0, 1.0], [-1, 1]),
+    ),
+    r"roc_curve: the target must have the prediction's shape \(2,\), got \(1,\)": (
+        ShapeError,
+        lambda: metrics.exact_roc_auc([0.0, 1.0], [1]),
+    ),
+}
+
+
+@pytest.mark.parametrize("message", BAD_INPUT)
+def test_bad_input_raises(message):
+    """Each message says where, what was got and what was expected."""
+    error, act = BAD_INPUT[message]
+    with pytest.raises(error, match=message):
+        act()

@@ -238,13 +238,13 @@ TABLE: tuple[Activation, ...] = (
         gelu,
         r"\tfrac{x}{2}\left(1 + \tanh\left(\sqrt{2/\pi}\,(x + 0.044715\,x^3)\right)\right)",
         _gelu_derivative,
-        (-0.17004075, _INFINITY),
+        (-0.17004076, _INFINITY),
         "left",
         he_normal(),
     ),
-    Activation("silu", silu, r"x / (1 + e^{-x})", _silu_derivative, (-0.27846454, _INFINITY), "left", he_normal()),
+    Activation("silu", silu, r"x / (1 + e^{-x})", _silu_derivative, (-0.27846455, _INFINITY), "left", he_normal()),
     Activation(
-        "mish", mish, r"x \tanh(\log(1 + e^x))", _mish_derivative, (-0.30884009, _INFINITY), "left", he_normal()
+        "mish", mish, r"x \tanh(\log(1 + e^x))", _mish_derivative, (-0.30884342, _INFINITY), "left", he_normal()
     ),
     Activation("softplus", softplus, r"\log(1 + e^x)", sigmoid, (0.0, _INFINITY), "left", lecun_normal()),
     Activation(

@@ -43,6 +43,8 @@ def embedding(
         indices = x.values if isinstance(x, Masked) else x
         _check_integers(indices)
         table = params["table"]
+        # A bound that the indices' own type cannot hold would wrap round.
+        indices = indices if indices.dtype.itemsize >= 4 else indices.astype(jnp.int32)
         known = (indices >= 0) & (indices < vocabulary)
         rows = jnp.take(table, jnp.where(known, indices, jnp.zeros((), indices.dtype)), axis=0, mode="clip")
         y = jnp.where(known[..., None], rows, jnp.zeros((), table.dtype))

@@ -13,7 +13,7 @@ from fnnet.errors import DtypeError, ShapeError
 from fnnet.initializers import Initializer, ones, zeros
 from fnnet.layers.sequences import unpack
 from fnnet.layers.windows import check_dims, check_spatial
-from fnnet.shapes import align, check_floating, check_last_axis, check_rank
+from fnnet.shapes import align, at_least_float32, check_floating, check_last_axis, check_rank
 
 
 def batch_norm(
@@ -56,7 +56,7 @@ def batch_norm(
     def init(key: Key, x: Shaped) -> tuple[Params, State]:
         values = x.values if isinstance(x, Masked) else x
         params = init_affine(key, values)
-        features, dtype = values.shape[-1:], _wide(values)
+        features, dtype = values.shape[-1:], at_least_float32(values.dtype)
         return params, {"mean": jnp.zeros(features, dtype), "var": jnp.ones(features, dtype)}
 
     def apply(
@@ -65,13 +65,17 @@ def batch_norm(
         values, mask = unpack("batch_norm", x) if isinstance(x, Masked) else (x, None)
         _check("batch_norm", values, state["mean"].shape[0])
         if train:
-            shift, mean, var = _batch_moments(values.astype(_wide(values)), mask, axis_name)
+            shift, mean, var = _batch_moments(values.astype(at_least_float32(values.dtype)), mask, axis_name)
             batch = {"mean": shift + mean, "var": var}
             state = {
                 name: momentum * state[name] + (1 - momentum) * batch[name].astype(state[name].dtype) for name in batch
             }
         else:
-            shift, mean, var = state["mean"].astype(_wide(values)), None, state["var"].astype(_wide(values))
+            shift, mean, var = (
+                state["mean"].astype(at_least_float32(values.dtype)),
+                None,
+                state["var"].astype(at_least_float32(values.dtype)),
+            )
         centred = values.astype(shift.dtype) - align(shift, values)
         centred = centred if mean is None else centred - align(mean, values)
         y = _affine(params, centred * align(jax.lax.rsqrt(var + eps), values), values.dtype)
@@ -221,7 +225,7 @@ def _example_norm(where: str, normalize: Any, init_affine: Any) -> Layer:
         params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
     ) -> tuple[Any, State]:
         _check(where, x, next((p.shape[0] for p in params.values()), None))
-        return _affine(params, normalize(x.astype(_wide(x))), x.dtype), state
+        return _affine(params, normalize(x.astype(at_least_float32(x.dtype))), x.dtype), state
 
     return Layer(where, init, apply)
 
@@ -272,10 +276,6 @@ def _batch_moments(x: Array, mask: Array | None, axis_name: str | tuple[str, ...
     count = jnp.maximum(count, 1)
     mean = first / count
     return shift, mean, jnp.maximum(second / count - mean * mean, 0)
-
-
-def _wide(x: Shaped) -> Any:
-    return jnp.promote_types(x.dtype, jnp.float32)
 
 
 def _check_eps(where: str, eps: float) -> None:

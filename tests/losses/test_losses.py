@@ -159,12 +159,11 @@ def test_equals_its_definition(case):
 
 @every
 def test_leading_axes_are_batch_under_vmap_and_jit(case):
-    """vmap(loss) = loss of the batch = jit(loss), one value an example or an element."""
+    """jit(vmap(vmap(loss))) = loss of the batch, one value an example or an element."""
     whole = case.loss(case.prediction, case.target)
-    rows = jax.jit(jax.vmap(case.loss))(case.prediction, case.target)
-    np.testing.assert_allclose(rows, whole, rtol=1e-6, atol=1e-6)
     stack = jax.tree.map(lambda x: np.stack([x, x]), (case.prediction, case.target))
-    np.testing.assert_allclose(jax.jit(case.loss)(*stack)[1], whole, rtol=1e-6, atol=1e-6)
+    rows = jax.jit(jax.vmap(jax.vmap(case.loss)))(*stack)
+    np.testing.assert_allclose(rows[1], whole, rtol=1e-6, atol=1e-6)
 
 
 @every
@@ -212,21 +211,22 @@ def test_values_and_gradients_are_finite_at_extreme_predictions(case):
 CLASSES = {
     name: LOSSES[name] for name in LOSSES if name.split(",")[0] in ("cross_entropy", "focal", "hinge", "kl_divergence")
 }
-compiled = {
-    name: jax.jit(lambda z, loss=case.loss, t=case.target: jax.vjp(lambda x: loss(x, t), z)[0])
-    for name, case in CLASSES.items()
-}
-slopes = {
-    name: jax.jit(jax.grad(lambda z, loss=case.loss, t=case.target: loss(z, t).sum())) for name, case in CLASSES.items()
-}
+
+
+def value_and_slope(loss, target):
+    return jax.jit(jax.value_and_grad(lambda z: loss(z, target).sum()))
+
+
+compiled = {name: value_and_slope(case.loss, case.target) for name, case in CLASSES.items()}
 
 
 @pytest.mark.parametrize("name", CLASSES)
-@given(z=arrays(np.float32, (4, 3), elements=st.floats(-(2.0**126), 2.0**126, width=32)))
+@given(z=arrays(np.float32, (4, 3), elements=st.floats(-(2.0**123), 2.0**123, width=32)))
 def test_classification_is_finite_for_every_logit_whose_loss_fits(name, z):
-    """Values and gradients are finite for every float32 logit up to a quarter of the largest float."""
-    assert np.isfinite(compiled[name](z)).all()
-    assert np.isfinite(slopes[name](z)).all()
+    """Values and gradients are finite for every float32 logit up to 1e37, whose sum over the rows fits too."""
+    value, slope = compiled[name](z)
+    assert np.isfinite(value)
+    assert np.isfinite(slope).all()
 
 
 def test_gradients_are_finite_even_where_the_value_overflows():

@@ -29,6 +29,7 @@ class Layer(NamedTuple):
     ``init(key, x) -> (params, state)``: `x` is an example batch or ``jax.ShapeDtypeStruct``; its values are not used.
     ``apply(params, state, x, *, key=None, train=False) -> (y, state)``: `train` is static.
     Calling a layer is inference: ``layer(params, x, state)`` is ``apply(params, state, x)[0]``.
+    To compile it alone, ``jax.jit(layer.__call__)``: ``jit`` takes functions, and a tuple is none.
     """
 
     name: str

@@ -1,0 +1,168 @@
+"""Laws that every layer obeys: one row, every law."""
+
+import re
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fnnet import layers
+from fnnet.errors import DtypeError, ShapeError
+
+
+class Case(NamedTuple):
+    layer: Any
+    space: tuple[int, ...]  # the trailing axes of one example
+    takes_indices: bool = False
+    any_dtype: bool = False  # only moves elements
+
+
+LAYERS = {
+    "attention": Case(layers.attention(2), (3, 4)),
+    "avg_pool": Case(layers.avg_pool(2), (4, 4, 2)),
+    "batch_norm": Case(layers.batch_norm(), (4,)),
+    "bidirectional": Case(layers.bidirectional(layers.gru(2)), (3, 4)),
+    "channel_dropout": Case(layers.channel_dropout(0.5), (2, 2, 4)),
+    "conv": Case(layers.conv(3, (3,), activation=jax.nn.relu), (5, 2)),
+    "conv_transpose": Case(layers.conv_transpose(3, (2, 2), stride=2), (3, 3, 2)),
+    "dense": Case(layers.dense(3, activation=jnp.tanh), (4,)),
+    "drop_path": Case(layers.drop_path(0.5), (2, 2, 4)),
+    "dropout": Case(layers.dropout(0.5), (4,)),
+    "embedding": Case(layers.embedding(5, 3), (2,), takes_indices=True),
+    "flatten": Case(layers.flatten(), (2, 2, 4), any_dtype=True),
+    "global_pool": Case(layers.global_pool("max"), (4, 4, 2)),
+    "group_norm": Case(layers.group_norm(2), (2, 2, 4)),
+    "gru": Case(layers.gru(2), (3, 4)),
+    "instance_norm": Case(layers.instance_norm(), (2, 2, 4)),
+    "last_step": Case(layers.last_step(), (3, 4)),
+    "layer_norm": Case(layers.layer_norm(), (4,)),
+    "learned_positions": Case(layers.learned_positions(3), (3, 4)),
+    "lstm": Case(layers.lstm(2), (3, 4)),
+    "max_pool": Case(layers.max_pool(2), (4, 4, 2)),
+    "mean_step": Case(layers.mean_step(), (3, 4)),
+    "prelu": Case(layers.prelu(), (4,)),
+    "reshape": Case(layers.reshape((2, 2)), (4,), any_dtype=True),
+    "rms_norm": Case(layers.rms_norm(), (4,)),
+    "rnn": Case(layers.rnn(2), (3, 4)),
+    "sinusoidal_positions": Case(layers.sinusoidal_positions(), (3, 4)),
+}
+NOT_LAYERS = {"rotary"}
+BATCHES = ((), (2,), (3, 2))
+
+rows = pytest.mark.parametrize("case", LAYERS.values(), ids=LAYERS)
+
+
+def example(case, batch=(2,), dtype=np.float32):
+    """Distinct values, so that nothing sits on a tie or a kink."""
+    shape = (*batch, *case.space)
+    if case.takes_indices:
+        return np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(np.int32) % 5
+    return jnp.asarray(np.random.default_rng(0).permutation(np.prod(shape, dtype=int)).reshape(shape) / 7 - 1.03, dtype)
+
+
+def test_every_layer_has_a_row():
+    assert set(LAYERS) == set(layers.__all__) - NOT_LAYERS
+    assert layers.__all__ == sorted(layers.__all__)
+
+
+@rows
+def test_leading_axes_are_batch(case, key):
+    """One example, a batch, a batch of batches: apply(stack(xs)) = stack(apply(x) for x in xs)."""
+    x = example(case, BATCHES[-1])
+    params, state = case.layer.init(key, x)
+    apply = jax.jit(case.layer.__call__)
+    whole = apply(params, x, state)
+    one_by_one = jax.vmap(jax.vmap(lambda x: case.layer(params, x, state)))(x)
+    chex.assert_trees_all_close(whole, one_by_one, rtol=1e-5, atol=1e-6)
+    chex.assert_trees_all_close(apply(params, x[0], state), whole[0], rtol=1e-5, atol=1e-6)
+    chex.assert_trees_all_equal_shapes(case.layer.init(key, x[0, 0]), (params, state))
+
+
+@rows
+def test_init_needs_shapes_alone_and_apply_keeps_the_tree(case, key):
+    """From a ShapeDtypeStruct the same parameters are drawn; training's state has inference's structure and dtypes."""
+    x = example(case)
+    params, state = case.layer.init(key, x)
+    chex.assert_trees_all_equal(case.layer.init(key, jax.ShapeDtypeStruct(x.shape, x.dtype)), (params, state))
+    results = {}
+    for train in (False, True):
+        results[train] = jax.eval_shape(
+            lambda p, s, x, t=train: case.layer.apply(p, s, x, key=key, train=t), params, state, x
+        )
+        chex.assert_trees_all_equal_shapes_and_dtypes(results[train][1], state)
+    chex.assert_trees_all_equal_shapes_and_dtypes(results[False][0], results[True][0])
+    assert isinstance(case.layer.name, str)
+
+
+@rows
+def test_training_is_a_pure_function_of_its_arguments(case, key):
+    """The same key gives the same output, compiled or not; inference ignores the key."""
+    x = example(case)
+    params, state = case.layer.init(key, x)
+
+    def train(key):
+        return case.layer.apply(params, state, x, key=key, train=True)
+
+    chex.assert_trees_all_close(jax.jit(train)(key), train(key), rtol=1e-5, atol=1e-6)
+    chex.assert_trees_all_equal(case.layer.apply(params, state, x, key=key)[0], case.layer.apply(params, state, x)[0])
+
+
+@rows
+def test_gradients_are_those_of_finite_differences(case, x64, key):
+    """In float64, along one random direction of parameters and input, in training."""
+    x = example(case, dtype=jnp.float64)
+    params, state = case.layer.init(key, x)
+    params = jax.tree.map(lambda p: p.astype(jnp.float64), params)
+    at = (params, None if case.takes_indices else x)
+    leaves, treedef = jax.tree.flatten(at)
+    if not leaves:
+        return
+    direction = treedef.unflatten(
+        [jax.random.normal(jax.random.fold_in(key, i), v.shape) for i, v in enumerate(leaves)]
+    )
+
+    @jax.jit
+    def loss(size):
+        p, v = jax.tree.map(lambda a, d: a + size * d, at, direction)
+        y, _ = case.layer.apply(p, state, x if v is None else v, key=key, train=True)
+        return sum((leaf * jnp.cos(jnp.arange(leaf.size).reshape(leaf.shape))).sum() for leaf in jax.tree.leaves(y))
+
+    h = 1e-6
+    slope = jax.grad(loss)(0.0)
+    np.testing.assert_allclose(slope, (loss(h) - loss(-h)) / (2 * h), rtol=1e-5, atol=1e-7)
+    assert abs(slope) > 1e-6
+
+
+@rows
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_output_has_the_dtype_of_the_input(case, dtype, key):
+    if case.takes_indices:
+        return
+    x = example(case, dtype=dtype)
+    params, state = jax.eval_shape(case.layer.init, key, x)
+    assert all(leaf.dtype == dtype for leaf in jax.tree.leaves(params))
+    y = jax.eval_shape(lambda p, s, x: case.layer.apply(p, s, x, key=key, train=True)[0], params, state, x)
+    assert all(leaf.dtype == dtype for leaf in jax.tree.leaves(y))
+
+
+@rows
+def test_bad_inputs_are_named(case, key):
+    """A number of features that init did not see, and a wrong dtype, are errors that bear the layer's name."""
+    x = example(case)
+    params, state = case.layer.init(key, x)
+    name = "forward (gru)" if case.layer.name == "bidirectional" else case.layer.name
+    if params and not case.takes_indices:
+        with pytest.raises(ShapeError, match=f"^{re.escape(name)}: the last axis of the input must be"):
+            case.layer(params, x[..., :-1], state)
+    if not case.any_dtype:
+        wrong, problem = example(case, dtype=np.int32), "floating-point, got int32"
+        if case.takes_indices:
+            wrong, problem = jnp.ones(x.shape), "an array of integers, got float32"
+        with pytest.raises(DtypeError, match=f"the input must be {problem}"):
+            case.layer(params, wrong, state)
+        if params:
+            with pytest.raises(DtypeError, match=f"the input must be {problem}"):
+                case.layer.init(key, wrong)

@@ -186,9 +186,14 @@ def test_gradient_is_that_of_finite_differences(case, x64):
 def test_low_precision_inputs_are_computed_in_float32(case):
     """The loss of a low-precision prediction is that of its float32 value; its gradient has the prediction's dtype."""
     low = jax.tree.map(lambda x: jnp.asarray(x, jnp.bfloat16), case.prediction)
-    both = jax.jit(jax.value_and_grad(lambda p: case.loss(p, case.target).sum()))
-    got, gradient = both(low)
-    want, _ = both(jax.tree.map(lambda x: x.astype(jnp.float32), low))
+
+    def total(p):
+        return case.loss(p, case.target).sum()
+
+    def both(p):
+        return jax.value_and_grad(total)(p), total(jax.tree.map(lambda x: x.astype(jnp.float32), p))
+
+    (got, gradient), want = jax.jit(both)(low)
     assert got.dtype == jnp.float32
     assert float(got) == float(want)
     assert all(leaf.dtype == jnp.bfloat16 for leaf in jax.tree.leaves(gradient))

@@ -23,8 +23,9 @@ def dense(
     r"""Affine map of the last axis, then the activation: :math:`y = \phi(xW + b)`.
 
     Shapes: ``(..., n) -> (..., features)``. Params, of the input's dtype: ``kernel (n, features)``, and
-    ``bias (features,)`` unless `bias_init` is None. Without `kernel_init` the kernel is drawn by the initializer that matches `activation`
-    (He for the ReLU family, Glorot for sigmoid and tanh); LeCun normal, variance 1/n, where no activation is given.
+    ``bias (features,)`` unless `bias_init` is None. Without `kernel_init` the kernel is drawn by the initializer that
+    matches `activation` (He for the ReLU family, Glorot for sigmoid and tanh); LeCun normal, variance 1/n, where no
+    activation is given.
 
     Law: ``dense(n, activation=f)`` is ``serial(dense(n, kernel_init=matching_initializer(f)), f)``.
     Raises: ValueError if ``features < 1``; ShapeError if the last axis is not the one `init` saw; DtypeError for

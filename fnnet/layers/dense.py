@@ -24,7 +24,7 @@ def dense(
 
     Shapes: ``(..., n) -> (..., features)``. Params, of the input's dtype: ``kernel (n, features)``, and
     ``bias (features,)`` unless `bias_init` is None. Without `kernel_init` the kernel is drawn by the initializer that
-    matches `activation` (He for the ReLU family, Glorot for sigmoid and tanh); LeCun normal, variance 1/n, where no
+    matches `activation` (``activations.TABLE``: He for ReLU, Glorot for sigmoid); LeCun normal, variance 1/n, where no
     activation is given.
 
     Law: ``dense(n, activation=f)`` is ``serial(dense(n, kernel_init=matching_initializer(f)), f)``.

@@ -16,7 +16,7 @@ from jaxtyping import Array, Int, PyTree
 from fnnet import sampling, training
 from fnnet.callbacks import Callback, Event
 from fnnet.core import Key, Task, TrainState
-from fnnet.data import check
+from fnnet.data import Dataset, check
 from fnnet.errors import inside
 
 _CAPACITY = 4096  # the most steps a chunk may have: the length of its buffer of losses
@@ -27,7 +27,7 @@ class Fit(NamedTuple):
     """The result of a run.
 
     `history`: ``step`` and ``loss`` of every step. `metrics`: one row an epoch: ``epoch``, ``step``, ``loss`` (mean
-    over the epoch) and, with validation data, ``val_loss`` and ``val_`` each metric.
+    since the last row) and, with validation data, ``val_loss`` and ``val_`` each metric.
     """
 
     state: TrainState
@@ -47,7 +47,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     state: TrainState | None = None,
 ) -> Fit:
-    """Train `task` on `data`, ``(x, y)`` or ``(x, y, weight)``, for a number of `epochs` or of `steps`.
+    """Train `task` on `data`, a ``Dataset``, ``(x, y)`` or ``(x, y, weight)``, for a number of `epochs` or of `steps`.
 
     Starts afresh from `key`, or goes on from `state` (which is left as it is). An epoch is ``n // batch_size`` steps;
     after each one the task's metrics are taken on `validation`, and the callbacks are told.
@@ -63,19 +63,26 @@ def fit(
     (3, (3,))
     """
     count = _count(key, state, epochs, steps)
-    check(data, batch_size=batch_size)
-    data = jax.tree.map(jnp.asarray, data)
+    data = _on_device(data, batch_size)
     example = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), data[0])
     ts = cast(TrainState, state) if key is None else training.init(task, key, example)
     _check_targets(task, ts, data)
     if validation is not None:
-        check(validation)
+        validation = _on_device(validation)
         _check_targets(task, ts, validation)
     per_epoch = sampling.length(data) // batch_size
     first, steps = int(ts.step), count if epochs is None else count * per_epoch
     plan = _Plan(first, first + steps, per_epoch, batch_size, time.perf_counter())
     # The chunks reuse the buffers that they are given, so they are given a copy.
     return _train(task, jax.tree.map(jnp.copy, ts), data, validation, plan, callbacks)
+
+
+def _on_device(data: PyTree, batch_size: int | None = None) -> PyTree:
+    """Return checked data as JAX arrays: put on the device once, not at every call of a compiled program."""
+    check(data, batch_size=batch_size)
+    arrays = data.arrays if isinstance(data, Dataset) else data
+    training.unpack(arrays)
+    return jax.tree.map(jnp.asarray, arrays)
 
 
 class _Plan(NamedTuple):
@@ -91,6 +98,7 @@ def _train(
 ) -> Fit:
     at, pace = plan.first, 1
     losses: list[np.ndarray] = [np.zeros(0, np.float32)]
+    told = 1  # how many chunks of losses are in the table
     table: list[dict[str, Any]] = []
     stop = _tell(callbacks, plan, "start", ts, {})
     while at < plan.last and not stop:
@@ -102,7 +110,8 @@ def _train(
         at += length
         stop = _tell(callbacks, plan, "chunk", ts, {"loss": float(losses[-1].mean())})
         if at % plan.per_epoch == 0 or at == plan.last:
-            table.append(_epoch_row(task, ts, plan.per_epoch, losses, validation))
+            table.append(_epoch_row(task, ts, plan.per_epoch, np.concatenate(losses[told:]), validation))
+            told = len(losses)
             stop = _tell(callbacks, plan, "epoch", ts, table[-1]) or stop
     _tell(callbacks, plan, "end", ts, table[-1] if table else {})
     history = {"step": np.arange(plan.first, at) + 1, "loss": np.concatenate(losses)}
@@ -129,10 +138,9 @@ def _next_pace(length: int, seconds: float) -> int:
 
 
 def _epoch_row(
-    task: Task, ts: TrainState, per_epoch: int, losses: list[np.ndarray], validation: PyTree | None
+    task: Task, ts: TrainState, per_epoch: int, losses: np.ndarray, validation: PyTree | None
 ) -> dict[str, Any]:
-    recent = np.concatenate(losses)[-per_epoch:]
-    row = {"epoch": int(ts.step) / per_epoch, "step": int(ts.step), "loss": float(recent.mean())}
+    row = {"epoch": int(ts.step) / per_epoch, "step": int(ts.step), "loss": float(losses.mean())}
     if validation is None:
         return row
     values = jax.device_get(training.evaluate(task, ts, validation))

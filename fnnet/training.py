@@ -43,7 +43,7 @@ def step(task: Task, ts: TrainState, batch: PyTree) -> tuple[TrainState, Logs]:
 
     Returns the next state and ``{"loss": scalar}``, the objective before the update.
     """
-    x, y, weight = _unpack(batch)
+    x, y, weight = unpack(batch)
     key = jax.random.fold_in(jax.random.fold_in(ts.key, _STEP), ts.step)
 
     def objective(params: Params) -> tuple[Float[Array, ""], State]:
@@ -66,6 +66,7 @@ def run(task: Task, ts: TrainState, data: PyTree, *, steps: int, batch_size: int
     Returns the last state and the logs of every step, each of shape ``(steps,)``.
     Raises: DataError if leading axes differ, there is no example, or `batch_size` exceeds their number.
     """
+    unpack(data)
     sampling.check_batch_size(sampling.length(data), batch_size)
     return lax.scan(lambda ts, _: step(task, ts, batch_at(ts, data, batch_size)), ts, None, length=steps)
 
@@ -81,6 +82,7 @@ def evaluate(task: Task, ts: TrainState, data: PyTree, *, batch_size: int = 256)
 
     Exact over a ragged last batch: missing rows weigh nothing. Compiled once for each shape of the data.
     """
+    unpack(data)
     size = sampling.length(data)
     values = _evaluate(task, ts.params, ts.state, data, min(batch_size, size))
     return {name: values[name] for name in ("loss", *(metric.name for metric in task.metrics))}
@@ -93,7 +95,7 @@ def _evaluate(task: Task, params: Params, state: State, data: PyTree, batch_size
     def accumulate(carry: PyTree, number: Int[Array, ""]) -> tuple[PyTree, None]:
         total, count, accumulators = carry
         rows = number * batch_size + jnp.arange(batch_size)
-        x, y, weight = _unpack(_take(data, jnp.minimum(rows, size - 1)))
+        x, y, weight = unpack(_take(data, jnp.minimum(rows, size - 1)))
         weight = (rows < size).astype(total.dtype) * (1.0 if weight is None else weight.astype(total.dtype))
         prediction, _ = task.net.apply(params, state, x)
         losses = task.loss(prediction, y).astype(total.dtype)
@@ -131,10 +133,12 @@ def _predict(task: Task, params: Params, state: State, x: PyTree, batch_size: in
     return tree.map(lambda y: y.reshape((-1, *y.shape[2:]))[:size], batches)
 
 
-def _unpack(batch: PyTree) -> tuple[PyTree, PyTree, Array | None]:
-    if not isinstance(batch, tuple) or len(batch) not in (2, 3):
-        got = f"a tuple of {len(batch)}" if isinstance(batch, tuple) else type(batch).__name__
-        raise DataError("batch", f"expected (x, y) or (x, y, weight), got {got}", "pass a tuple of arrays or pytrees.")
+def unpack(batch: PyTree) -> tuple[PyTree, PyTree, Array | None]:
+    """Return ``(x, y, weight)`` of ``(x, y)`` or ``(x, y, weight)``; DataError for anything else."""
+    if not isinstance(batch, tuple) or len(batch) not in (2, 3) or hasattr(batch, "_fields"):
+        got = f"a tuple of {len(batch)}" if type(batch) is tuple else type(batch).__name__
+        fix = "pass a tuple of arrays or pytrees; of a Dataset, its arrays: dataset.arrays."
+        raise DataError("data", f"expected (x, y) or (x, y, weight), got {got}", fix)
     x, y, *weight = batch
     return x, y, weight[0] if weight else None
 

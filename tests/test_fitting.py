@@ -49,6 +49,13 @@ def test_fit_goes_on_from_a_state_and_leaves_it():
     assert second.history["step"].tolist() == [5, 6, 7, 8, 9]
 
 
+def test_a_last_part_of_an_epoch_has_a_row():
+    """A run that ends within an epoch closes with a row over the steps since the last one."""
+    result = fn.fit(TASK, make_data(), key=jax.random.key(0), steps=7, batch_size=BATCH)
+    assert result.metrics["epoch"].tolist() == [1, 1.4]
+    np.testing.assert_allclose(result.metrics["loss"][1], result.history["loss"][5:].mean(), rtol=1e-6)
+
+
 def test_metrics_of_every_epoch():
     """Each epoch has a row: the mean training loss, and the validation metrics of that moment."""
     data, validation = make_data(), make_data(seed=1)
@@ -59,6 +66,16 @@ def test_metrics_of_every_epoch():
     last = fn.evaluate(TASK, result.state, validation)
     np.testing.assert_allclose(result.metrics["val_loss"][-1], last["loss"], rtol=1e-6)
     np.testing.assert_allclose(result.metrics["val_accuracy"][-1], last["accuracy"], rtol=1e-6)
+
+
+def test_a_data_set_can_be_fitted_as_it_is():
+    """fit(dataset) = fit(dataset.arrays); its names stay outside."""
+    train, validation = fn.data.split(fn.data.iris(), (0.8, 0.2), seed=0)
+    whole = fn.fit(TASK, train, key=jax.random.key(0), epochs=1, validation=validation)
+    arrays = fn.fit(TASK, train.arrays, key=jax.random.key(0), epochs=1, validation=validation.arrays)
+    chex.assert_trees_all_equal(whole, arrays)
+    with pytest.raises(fn.errors.DataError, match=r"expected \(x, y\)"):
+        fn.fit(TASK, train.x, key=jax.random.key(0), epochs=1)
 
 
 @pytest.mark.lowest

@@ -201,7 +201,9 @@ def test_complex_parameters_descend():
         ((jnp.ones((0, 2)), jnp.ones(0)), ["at least one example", "got 0"]),
         ((jnp.ones((4, 2)), jnp.ones(4)), ["batch_size of at most the 4", "got 5", "batch_size=4"]),
         ((jnp.ones((4, 2)), jnp.ones(())), ["data[1]", "scalar"]),
-        ((), ["at least one array"]),
+        ((), ["expected (x, y) or (x, y, weight), got a tuple of 0"]),
+        (fn.data.xor(), ["got Dataset", "dataset.arrays"]),
+        (jnp.ones((4, 2)), ["expected (x, y)"]),
     ],
 )
 def test_bad_data_is_named(data, words):
@@ -211,6 +213,9 @@ def test_bad_data_is_named(data, words):
         fn.run(TASK, ts, data, steps=1, batch_size=5)
     for word in words:
         assert word in str(caught.value)
+    if "batch_size" not in str(caught.value):
+        with pytest.raises(fn.errors.DataError):
+            fn.evaluate(TASK, ts, data)
 
 
 def test_a_batch_is_a_tuple():

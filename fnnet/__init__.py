@@ -1,20 +1,18 @@
 """Functional neural networks on JAX: networks, optimizers and whole training runs as pure functions of pytrees."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from fnnet import (
     activations,
     callbacks,
-    checkpoints,
     compose,
     core,
     data,
     errors,
     initializers,
-    inspection,
     layers,
-    losses,
-    metrics,
     optimizers,
-    plotting,
     schedules,
     transforms,
     tree,
@@ -35,7 +33,6 @@ from fnnet.compose import (
 )
 from fnnet.core import Layer, Masked, Metric, Optimizer, Task, TrainState
 from fnnet.fitting import Fit, fit
-from fnnet.inspection import summary
 from fnnet.layers import (
     attention,
     avg_pool,
@@ -58,6 +55,10 @@ from fnnet.layers import (
 from fnnet.optimizers import adam, adamw, lbfgs, lion, muon, nadam, rmsprop, sgd
 from fnnet.training import evaluate, init, predict, run, step
 from fnnet.transforms import hyperparams, with_hyperparams
+
+if TYPE_CHECKING:
+    from fnnet import checkpoints, inspection, losses, metrics, plotting
+    from fnnet.inspection import summary
 
 __version__ = "0.1.0"
 
@@ -133,3 +134,18 @@ __all__ = [
     "tree",
     "with_hyperparams",
 ]
+
+# What training itself does not need is imported at its first use, which keeps `import fnnet` quick.
+_LATER = ("checkpoints", "inspection", "losses", "metrics", "plotting")
+
+
+def __getattr__(name: str) -> Any:
+    if name == "summary":
+        return importlib.import_module("fnnet.inspection").summary
+    if name in _LATER:
+        return importlib.import_module(f"fnnet.{name}")
+    raise AttributeError(f"module 'fnnet' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

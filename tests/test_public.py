@@ -61,3 +61,13 @@ def test_no_foreign_neural_library_and_no_pickle_in_the_package():
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not {name.split(".")[0] for name in names} & banned, path
+
+
+def test_what_is_imported_later_is_there():
+    """Modules that training does not need are found by name and by dir; a wrong name is an AttributeError."""
+    code = "import sys, fnnet as fn; print('fnnet.metrics' in sys.modules, fn.metrics.f1(2).name, fn.summary.__name__)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["False", "f1_macro", "summary"]
+    assert set(fn.__all__) <= set(dir(fn))
+    with pytest.raises(AttributeError, match="no attribute 'optax'"):
+        fn.optax  # noqa: B018

@@ -9,11 +9,12 @@ in parameters and state, and a key made of its name. Those of one layer (``repea
 from fnnet.compose.affine import collapse
 from fnnet.compose.branches import add, as_tuple, concat, identity, parallel, residual
 from fnnet.compose.chains import serial
-from fnnet.compose.children import LayerLike, apply_child, as_layer, child_key
+from fnnet.compose.children import InitApply, LayerLike, apply_child, as_layer, child_key
 from fnnet.compose.copies import SharedLayer, ensemble, repeat, shared
 from fnnet.compose.wrappers import named, on_values, precision, remat, stop_gradient
 
 __all__ = [
+    "InitApply",
     "LayerLike",
     "SharedLayer",
     "add",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import jax
 from jax.ad_checkpoint import checkpoint_name
@@ -12,7 +12,21 @@ from jax.ad_checkpoint import checkpoint_name
 from fnnet.core import Key, Layer, Params, State, stateless
 from fnnet.errors import inside
 
-LayerLike: TypeAlias = Layer | Callable[[Any], Any]
+
+@runtime_checkable
+class InitApply(Protocol):
+    """A pair (init, apply) of the signatures of ``Layer``, whatever its type, with a ``name`` or without."""
+
+    @property
+    def init(self) -> Callable[..., tuple[Params, State]]:
+        """``init(key, x) -> (params, state)``."""
+
+    @property
+    def apply(self) -> Callable[..., tuple[Any, State]]:
+        """``apply(params, state, x, *, key=None, train=False) -> (y, state)``."""
+
+
+LayerLike: TypeAlias = InitApply | Callable[[Any], Any]
 """A ``Layer``, anything with its ``init`` and ``apply``, or a function array -> array."""
 
 
@@ -24,12 +38,13 @@ def as_layer(thing: LayerLike) -> Layer:
     >>> as_layer(jax.nn.relu).name
     'relu'
     """
-    pair: Any = thing
-    if hasattr(pair, "init") and hasattr(pair, "apply"):
-        return pair if hasattr(pair, "name") else Layer(type(pair).__name__.lower(), pair.init, pair.apply)
-    if not callable(pair):
+    if isinstance(thing, Layer):
+        return thing
+    if isinstance(thing, InitApply):
+        return Layer(getattr(thing, "name", type(thing).__name__.lower()), thing.init, thing.apply)
+    if not callable(thing):
         raise TypeError(f"a layer must be a Layer or a function array -> array, got {type(thing).__name__}: {thing!r}")
-    return stateless(getattr(pair, "__name__", type(pair).__name__).strip("<>"), pair)
+    return stateless(getattr(thing, "__name__", type(thing).__name__).strip("<>"), thing)
 
 
 def child_key(key: Key, name: str) -> Key:

@@ -1,5 +1,8 @@
 """serial, parallel, residual and what joins their outputs."""
 
+import collections.abc
+import typing
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -7,9 +10,11 @@ import numpy as np
 import pytest
 from toys import Pair, counter, double_pair, linear, noise
 
-from fnnet.compose import add, as_layer, child_key, concat, identity, parallel, residual, serial
+from fnnet.compose import InitApply, LayerLike, add, as_layer, child_key, concat, identity, parallel, residual, serial
 from fnnet.core import Masked
 from fnnet.errors import KeyMissingError, ShapeError
+
+pytestmark = pytest.mark.types
 
 X = jnp.linspace(-1.0, 1.0, 15).reshape(3, 5)
 
@@ -27,6 +32,14 @@ def test_a_pair_from_elsewhere_is_a_layer():
     assert list(params) == ["pair_0", "linear_0"]
     chex.assert_trees_all_close(net(params, X, state), linear(2)(params["linear_0"], 2 * X))
     assert as_layer(Pair(None, None)).name == "pair"
+
+
+def test_what_is_a_pair_is_known_to_a_type_checker_and_at_run_time():
+    """``InitApply`` is what has init and apply: layers and pairs from elsewhere, no functions."""
+    assert isinstance(linear(2), InitApply)
+    assert isinstance(double_pair(), InitApply)
+    assert not isinstance(jnp.tanh, InitApply)
+    assert set(typing.get_args(LayerLike)) == {InitApply, collections.abc.Callable[[typing.Any], typing.Any]}
 
 
 def test_what_is_no_layer_is_refused():

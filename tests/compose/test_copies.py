@@ -11,6 +11,8 @@ from fnnet.compose import ensemble, parallel, repeat, residual, serial, shared
 from fnnet.core import Layer, Masked
 from fnnet.errors import KeyMissingError, ShapeError
 
+pytestmark = pytest.mark.types
+
 X = jnp.linspace(-1.0, 1.0, 15).reshape(3, 5)
 BLOCK = serial(counter(), linear(5), noise(), jnp.tanh)
 KEY = jax.random.key(7)

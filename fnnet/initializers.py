@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import jax
 import jax.numpy as jnp
 from jax.nn.initializers import (
     constant,
-    delta_orthogonal,
     glorot_normal,
     glorot_uniform,
     he_normal,
@@ -20,7 +20,6 @@ from jax.nn.initializers import (
     lecun_uniform,
     normal,
     ones,
-    orthogonal,
     truncated_normal,
     uniform,
     variance_scaling,
@@ -30,6 +29,7 @@ from jaxtyping import Array
 
 from fnnet.core import Key
 from fnnet.errors import ShapeError
+from fnnet.shapes import at_least_float32
 
 Initializer: TypeAlias = Callable[..., Array]
 """``initializer(key, shape, dtype) -> array``."""
@@ -53,6 +53,35 @@ __all__ = [
     "variance_scaling",
     "zeros",
 ]
+
+
+def orthogonal(scale: float = 1.0, column_axis: int = -1) -> Initializer:
+    r"""Kernels whose columns, or rows where they are fewer, are orthogonal and of length `scale` (Saxe et al. 2014).
+
+    That of JAX; 16-bit floats, for which its QR decomposition is not made, are drawn in float32 and rounded.
+
+    Law: :math:`K^\top K = \text{scale}^2 I`, or :math:`K K^\top` where rows are fewer.
+
+    >>> fn.initializers.orthogonal()(jax.random.key(0), (2, 2), jnp.bfloat16).dtype.name
+    'bfloat16'
+    """
+    return _in_float32(jax.nn.initializers.orthogonal(scale, column_axis))
+
+
+def delta_orthogonal(scale: float = 1.0, column_axis: int = -1) -> Initializer:
+    r"""Kernels (\*window, in, out) that are ``orthogonal`` at the centre of the window, else zero (Xiao et al. 2018).
+
+    >>> fn.initializers.delta_orthogonal()(jax.random.key(0), (3, 2, 2), jnp.float32)[0].sum()
+    Array(0., dtype=float32)
+    """
+    return _in_float32(jax.nn.initializers.delta_orthogonal(scale, column_axis))
+
+
+def _in_float32(draw: Initializer) -> Initializer:
+    def initializer(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        return draw(key, shape, at_least_float32(dtype)).astype(dtype)
+
+    return initializer
 
 
 def identity(scale: float = 1.0) -> Initializer:

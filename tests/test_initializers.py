@@ -47,6 +47,19 @@ def test_orthogonal(shape, key):
     np.testing.assert_allclose(product, 4 * np.eye(min(shape)), atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_orthogonal_in_16_bits_is_that_of_32_rounded(dtype, key):
+    for make, shape in ((initializers.orthogonal, (6, 4)), (initializers.delta_orthogonal, (3, 2, 4))):
+        draw = make(2.0)
+        np.testing.assert_array_equal(draw(key, shape, dtype), draw(key, shape, jnp.float32).astype(dtype))
+
+
+def test_delta_orthogonal_is_orthogonal_at_the_centre(key):
+    kernel = np.asarray(initializers.delta_orthogonal(2.0)(key, (3, 2, 4), jnp.float32), np.float64)
+    np.testing.assert_allclose(kernel[1] @ kernel[1].T, 4 * np.eye(2), atol=1e-5)
+    assert not kernel[[0, 2]].any()
+
+
 @pytest.mark.parametrize(("shape", "centre"), [((3, 2), ()), ((3, 2, 4), (1,)), ((4, 5, 2, 2), (1, 2))])
 def test_identity(shape, centre, key):
     expected = np.zeros(shape)

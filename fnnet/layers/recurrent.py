@@ -13,7 +13,7 @@ from fnnet.core import Key, Layer, Params, Shaped, State
 from fnnet.errors import inside
 from fnnet.initializers import Initializer, glorot_uniform, orthogonal, zeros
 from fnnet.layers.sequences import repack, unpack, values_of
-from fnnet.shapes import align, at_least_float32, check_floating, check_last_axis, check_rank
+from fnnet.shapes import align, check_floating, check_last_axis, check_rank
 
 
 def rnn(
@@ -167,7 +167,7 @@ def bidirectional(layer: Layer) -> Layer:
         for name, k, seen in zip(("forward", "backward"), keys, (x, _flip_time(x)), strict=True):
             with inside(name), jax.named_scope(name):
                 own_state = state.get(name, {})
-                outputs[name], new_state[name] = layer.apply(params[name], own_state, seen, key=k, train=train)
+                outputs[name], new_state[name] = layer.apply(params.get(name, {}), own_state, seen, key=k, train=train)
         outputs["backward"] = _flip_time(outputs["backward"])
         y = jnp.concatenate([values_of(outputs[name]) for name in ("forward", "backward")], -1)
         return repack(y, x), new_state if jax.tree.leaves(new_state) else {}
@@ -187,7 +187,7 @@ def _init_gates(
     if features < 1:
         raise ValueError(f"{where}: features must be at least 1, got {features}")
     input_init = glorot_uniform() if kernel_init is None else kernel_init
-    hidden_init = _orthogonal if recurrent_init is None else recurrent_init
+    hidden_init = orthogonal() if recurrent_init is None else recurrent_init
 
     def init(key: Key, x: Shaped) -> tuple[Params, State]:
         values = values_of(x)
@@ -208,11 +208,6 @@ def _init_gates(
         }, {}
 
     return init
-
-
-def _orthogonal(key: Key, shape: tuple[int, ...], dtype: Any) -> Array:
-    # QR has no kernel for the 16-bit types.
-    return orthogonal()(key, shape, at_least_float32(dtype)).astype(dtype)
 
 
 def _scan_time(

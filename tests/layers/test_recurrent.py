@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
+from fnnet.compose import serial
 from fnnet.core import Layer, Masked
 from fnnet.errors import DtypeError, ShapeError
 from fnnet.initializers import normal
 from fnnet.layers import bidirectional, gru, last_step, lstm, mean_step, rnn
+
+pytestmark = pytest.mark.types
 
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (3, 5, 4))
@@ -235,6 +238,15 @@ def test_bidirectional_hands_on_state_keys_and_paths():
     assert not np.allclose(y[..., :4], y[..., 4:])
     with pytest.raises(ShapeError, match=r"forward \(toy\): wrong"):
         layer(params, X[..., :2], state)
+
+
+def test_bidirectional_layers_without_parameters_compose():
+    """``serial`` keeps no entry for a layer without parameters; the layer works without one."""
+    double = Layer("double", lambda key, x: ({}, {}), lambda p, s, x, key=None, train=False: (2 * x, s))
+    net = serial(bidirectional(double))
+    params, state = net.init(KEY, X)
+    assert (params, state) == ({}, {})
+    chex.assert_trees_all_equal(net(params, X), jnp.concatenate([2 * X, 2 * X], -1))
 
 
 def test_last_step_is_the_last_real_one():

@@ -72,6 +72,7 @@ def step(x: Array) -> Array:
     >>> fn.activations.step(jnp.array([-1.0, 0.0, 2.0]))
     Array([0., 1., 1.], dtype=float32)
     """
+    x = jnp.asarray(x)
     return (x >= 0).astype(x.dtype)
 
 

@@ -112,6 +112,12 @@ def test_low_precision_stays_low():
     assert all(leaf.dtype == jnp.bfloat16 and leaf.shape == x.shape for leaf in jax.tree.leaves(shapes))
 
 
+def test_numbers_are_taken_too():
+    """A Python number gives the function's value there."""
+    for name, row in ROWS.items():
+        np.testing.assert_allclose(row.function(0.5), FORMULAS[name](0.5), rtol=1e-6)
+
+
 def test_straight_through_sign_is_twice_the_step_less_one(values):
     """Gradients included."""
     for i in (0, 1):

@@ -31,7 +31,7 @@ def spread(where: str, name: str, value: int | Sequence[int], dims: int) -> tupl
     >>> spread("conv", "stride", 2, dims=3)
     (2, 2, 2)
     """
-    values = (value,) * dims if isinstance(value, int) else tuple(value)
+    values = tuple(value) if isinstance(value, Sequence) else (value,) * dims
     if len(values) != dims or not all(isinstance(v, int) and v >= 1 for v in values):
         raise ValueError(f"{where}: {name} must be a positive integer, or {dims} of them, got {value!r}")
     return values
@@ -40,7 +40,7 @@ def spread(where: str, name: str, value: int | Sequence[int], dims: int) -> tupl
 def window_of(where: str, name: str, window: int | Sequence[int], dims: int | None) -> tuple[int, ...]:
     """Return the window's size on each axis: as many as it has, or `dims`, two unless given."""
     if dims is None:
-        dims = 2 if isinstance(window, int) else len(window)
+        dims = len(window) if isinstance(window, Sequence) else 2
     return spread(where, name, window, check_dims(where, dims))
 
 
@@ -49,12 +49,19 @@ def check_padding(where: str, padding: Padding, dims: int, names: tuple[str, ...
     if isinstance(padding, str):
         if padding.upper() in names:
             return padding.upper()  # type: ignore[return-value]
-    elif len(padding) == dims and all(
-        len(pair) == 2 and all(isinstance(n, int) and n >= 0 for n in pair) for pair in padding
-    ):
+    elif _are_pairs(padding, dims):
         return tuple((before, after) for before, after in padding)
     known = ", ".join(repr(name) for name in names)
     raise ValueError(f"{where}: padding must be {known} or {dims} pairs (before, after), got {padding!r}")
+
+
+def _are_pairs(padding: object, dims: int) -> bool:
+    return (
+        isinstance(padding, Sequence)
+        and len(padding) == dims
+        and all(isinstance(pair, Sequence) and len(pair) == 2 for pair in padding)
+        and all(isinstance(n, int) and n >= 0 for pair in padding for n in pair)
+    )
 
 
 def extents(window: tuple[int, ...], dilation: tuple[int, ...]) -> tuple[int, ...]:

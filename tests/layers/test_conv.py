@@ -200,6 +200,10 @@ BAD_NUMBERS = {
     "dims": (lambda: conv(4, 3, dims=0), "conv: dims must be an integer, at least 1, got 0"),
     "padding": (lambda: conv(4, padding="HALF"), "conv: padding must be 'SAME', 'VALID', 'CIRCULAR' or 2 pairs"),
     "pairs": (lambda: conv(4, padding=[(1, 1)]), r"or 2 pairs \(before, after\), got \[\(1, 1\)\]"),
+    "one number": (lambda: conv(4, padding=1), r"or 2 pairs \(before, after\), got 1"),
+    "one number an axis": (lambda: conv(4, padding=(1, 1)), r"or 2 pairs \(before, after\), got \(1, 1\)"),
+    "fraction": (lambda: conv(4, stride=2.0), r"conv: stride must be a positive integer, or 2 of them, got 2\.0"),
+    "nothing": (lambda: conv(4, None), "conv: kernel_size must be a positive integer, or 2 of them, got None"),
     "negative": (lambda: conv(4, 3, dims=1, padding=[(-1, 1)]), r"or 1 pairs \(before, after\), got \[\(-1, 1\)\]"),
 }
 

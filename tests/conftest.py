@@ -6,11 +6,16 @@ import os
 
 import hypothesis
 import jax
+import jaxtyping
 import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_check_tracer_leaks", os.environ.get("FNNET_CHECK_LEAKS") == "1")
+
+if os.environ.get("FNNET_CHECK_TYPES") == "1":
+    # The shapes, dtypes and types that fnnet is annotated with are checked at each call.
+    jaxtyping.install_import_hook("fnnet", "runtime_types.check")
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, database=None, max_examples=25)
 hypothesis.settings.register_profile("hunt", deadline=None, database=None, max_examples=500)

@@ -13,6 +13,8 @@ from scipy.special import log_softmax
 import fnnet as fn
 from fnnet import training
 
+pytestmark = pytest.mark.types
+
 SIZE, BATCH = 40, 8
 
 
@@ -180,6 +182,34 @@ def test_the_optimizer_is_given_the_objective():
     task = make_task(optimizer=fn.Optimizer(lambda params: (), update))
     fn.step(task, fn.init(task, jax.random.key(0), make_data()[0]), make_data())
     assert all(jax.tree.leaves(seen))
+
+
+@pytest.mark.parametrize("wrap", [lambda pair: pair, fn.transforms.chain, fn.transforms.skip_nonfinite])
+def test_a_foreign_update_is_given_what_its_signature_names(wrap):
+    """Named extras arrive, bare and in a chain, even where the gradients have the name of an extra."""
+
+    def update(grad, state, params=None, *, value):
+        return jax.tree.map(lambda g: jnp.full_like(g, value), grad), state
+
+    task = make_task(optimizer=wrap(fn.Optimizer(lambda params: (), update)))
+    ts = fn.init(task, jax.random.key(0), make_data()[0])
+    after, logs = fn.step(task, ts, make_data())
+    np.testing.assert_allclose(after.params["dense_0"]["bias"], logs["loss"] * np.ones(6), rtol=1e-6)
+
+
+def test_a_weight_an_element_averages_over_the_labels_not_ignored():
+    """With ``labels != ignore`` as weight, training and evaluation take the mean over the other elements alone."""
+    x = np.random.default_rng(0).normal(size=(10, 4, 3)).astype(np.float32)
+    y = np.where(np.arange(40).reshape(10, 4) % 3 == 0, -1, np.arange(40).reshape(10, 4) % 2)
+    task = fn.Task(fn.dense(2), lambda z, y: fn.losses.cross_entropy(z, y, ignore=-1), fn.sgd(0.1))
+    ts = fn.init(task, jax.random.key(0), x)
+    data = tuple(map(jnp.asarray, (x, y, (y != -1).astype(np.float32))))
+    log_p = log_softmax(np.asarray(task.net(ts.params, data[0]), np.float64))
+    expected = -np.take_along_axis(log_p, np.maximum(y, 0)[..., None], -1)[..., 0][y != -1].mean()
+    np.testing.assert_allclose(fn.step(task, ts, data)[1]["loss"], expected, rtol=1e-5)
+    np.testing.assert_allclose(fn.evaluate(task, ts, data, batch_size=4)["loss"], expected, rtol=1e-5)
+    with pytest.raises(fn.errors.ShapeError, match=r"leading axes of the losses \(10, 4\), got \(10, 3\)"):
+        fn.step(task, ts, (*data[:2], data[2][:, :3]))
 
 
 def test_complex_parameters_descend():

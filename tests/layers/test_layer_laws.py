@@ -12,6 +12,8 @@ import pytest
 from fnnet import layers
 from fnnet.errors import DtypeError, ShapeError
 
+pytestmark = pytest.mark.types
+
 
 class Case(NamedTuple):
     layer: Any
@@ -79,6 +81,15 @@ def test_leading_axes_are_batch(case, key):
     chex.assert_trees_all_close(whole, one_by_one, rtol=1e-5, atol=1e-6)
     chex.assert_trees_all_close(apply(params, x[0], state), whole[0], rtol=1e-5, atol=1e-6)
     chex.assert_trees_all_equal_shapes(case.layer.init(key, x[0, 0]), (params, state))
+
+
+@rows
+def test_an_empty_batch_gives_an_empty_output(case, key):
+    """Zero examples have the output of two, cut to none."""
+    x = example(case)
+    params, state = case.layer.init(key, x)
+    y = case.layer(params, x[:0], state)
+    assert y.shape == (0, *jax.eval_shape(case.layer.__call__, params, x, state).shape[1:])
 
 
 @rows

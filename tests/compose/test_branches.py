@@ -14,8 +14,6 @@ from fnnet.compose import InitApply, LayerLike, add, as_layer, child_key, concat
 from fnnet.core import Masked
 from fnnet.errors import KeyMissingError, ShapeError
 
-pytestmark = pytest.mark.types
-
 X = jnp.linspace(-1.0, 1.0, 15).reshape(3, 5)
 
 COMPOSITIONS = {

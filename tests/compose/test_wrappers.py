@@ -11,8 +11,6 @@ from fnnet.compose import collapse, named, on_values, precision, remat, repeat, 
 from fnnet.core import Masked
 from fnnet.errors import DataError, ShapeError
 
-pytestmark = pytest.mark.types
-
 X = jnp.linspace(-1.0, 1.0, 15).reshape(3, 5)
 KEY = jax.random.key(7)
 BODY = serial(linear(6), counter(), jnp.tanh, noise(), linear(2))

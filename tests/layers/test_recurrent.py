@@ -15,8 +15,6 @@ from fnnet.errors import DtypeError, ShapeError
 from fnnet.initializers import normal
 from fnnet.layers import bidirectional, gru, last_step, lstm, mean_step, rnn
 
-pytestmark = pytest.mark.types
-
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (3, 5, 4))
 LENGTHS = (5, 3, 0)

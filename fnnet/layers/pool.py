@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +11,9 @@ from jaxtyping import Array
 
 from fnnet.core import Layer, Masked, stateless
 from fnnet.errors import ShapeError
-from fnnet.layers.sequences import unpack
+from fnnet.layers.sequences import mean_of_real, unpack
 from fnnet.layers.windows import (
     Padding,
-    Pairs,
     check_covered,
     check_dims,
     check_padding,
@@ -24,6 +22,10 @@ from fnnet.layers.windows import (
     spread,
     window_of,
 )
+from fnnet.shapes import at_least_float32
+
+Slide: TypeAlias = Callable[[Array, float, Any], Array]
+"""``slide(x, start, function)``: `x` reduced by `function` from `start` over each window."""
 
 
 def max_pool(
@@ -49,19 +51,16 @@ def max_pool(
     Array([[ 5.,  7.],
            [13., 15.]], dtype=float32)
     """
-    size, strides, padding = _window("max_pool", window, dims, stride, padding)
 
-    def pool(x: Any) -> Any:
-        values, mask = _unpack("max_pool", x, len(size))
-        pairs = _pairs("max_pool", values, size, strides, padding)
+    def greatest(values: Array, places: Array, mask: Array | None, slide: Slide) -> Any:
         if mask is None:
-            return _greatest(values, size, strides, pairs)
-        low = jnp.asarray(-jnp.inf, values.dtype)
-        real = _count(mask[..., None], values.dtype, size, strides, pairs) > 0
-        y = _greatest(jnp.where(mask[..., None], values, low), size, strides, pairs)
-        return Masked(jnp.where(real, y, jnp.zeros((), y.dtype)), real[..., 0])
+            return slide(values, -jnp.inf, jax.lax.max)
+        low, zero = jnp.asarray(-jnp.inf, values.dtype), jnp.zeros((), values.dtype)
+        real = slide(places.astype(jnp.float32), 0.0, jax.lax.max) > 0
+        y = slide(jnp.where(places, values, low), -jnp.inf, jax.lax.max)
+        return Masked(jnp.where(real, y, zero), real[..., 0])
 
-    return stateless("max_pool", pool)
+    return _pool("max_pool", greatest, window, dims, stride, padding)
 
 
 def avg_pool(
@@ -74,7 +73,8 @@ def avg_pool(
     r"""Take the mean of each window, :math:`y_p = \frac1{|W_p|} \sum_{q \in W_p} x_{s p + q}`, feature by feature.
 
     Arguments, shapes and errors as for ``max_pool``. :math:`W_p` is what of the window lies within the input, so that
-    padding does not pull the mean to zero (as in stax and Keras; flax and torch count the padding unless told).
+    padding does not pull the mean to zero (as in stax and Keras; flax and torch count the padding unless told). Sums
+    are in float32 at least.
 
     Law: a constant input gives that constant, whatever the padding.
 
@@ -82,21 +82,15 @@ def avg_pool(
     Array([[ 2.5,  4.5],
            [10.5, 12.5]], dtype=float32)
     """
-    size, strides, padding = _window("avg_pool", window, dims, stride, padding)
 
-    def pool(x: Any) -> Any:
-        values, mask = _unpack("avg_pool", x, len(size))
-        pairs = _pairs("avg_pool", values, size, strides, padding)
-        total = _total(values, size, strides, pairs)
-        if mask is not None:
-            count = _count(mask[..., None], values.dtype, size, strides, pairs)
-            return Masked(total / jnp.maximum(count, 1), count[..., 0] > 0)
-        if not any(sum(pair) for pair in pairs):
-            return total / math.prod(size)
-        inside = jnp.ones((1,) * (values.ndim - len(size) - 1) + values.shape[-len(size) - 1 : -1] + (1,), jnp.bool_)
-        return total / _count(inside, values.dtype, size, strides, pairs)
+    def mean(values: Array, places: Array, mask: Array | None, slide: Slide) -> Any:
+        wide = at_least_float32(values.dtype)
+        total = slide(values.astype(wide), 0.0, jax.lax.add)
+        count = slide(places.astype(wide), 0.0, jax.lax.add)
+        y = (total / jnp.maximum(count, 1)).astype(values.dtype)
+        return y if mask is None else Masked(y, count[..., 0] > 0)
 
-    return stateless("avg_pool", pool)
+    return _pool("avg_pool", mean, window, dims, stride, padding)
 
 
 def global_pool(kind: Literal["mean", "max"] = "mean", *, dims: int = 2) -> Layer:
@@ -116,26 +110,57 @@ def global_pool(kind: Literal["mean", "max"] = "mean", *, dims: int = 2) -> Laye
     def pool(x: Any) -> Array:
         values, mask = _unpack("global_pool", x, dims)
         axes = tuple(range(-1 - dims, -1))
-        if mask is None:
-            return values.mean(axes) if kind == "mean" else values.max(axes)
-        real, zero = mask[..., None], jnp.zeros((), values.dtype)
         if kind == "mean":
-            return values.sum(axes) / jnp.maximum(real.sum(axes), 1).astype(values.dtype)
+            return values.mean(axes) if mask is None else mean_of_real(values, mask)
+        if mask is None:
+            return values.max(axes)
+        real = mask[..., None]
         greatest = jnp.where(real, values, jnp.asarray(-jnp.inf, values.dtype)).max(axes)
-        return jnp.where(real.any(axes), greatest, zero)
+        return jnp.where(real.any(axes), greatest, jnp.zeros((), values.dtype))
 
     return stateless("global_pool", pool)
 
 
-def _window(
-    where: str, window: int | Sequence[int], dims: int | None, stride: int | Sequence[int] | None, padding: Padding
-) -> tuple[tuple[int, ...], tuple[int, ...], Padding]:
+def _pool(
+    where: str,
+    reduce: Callable[[Array, Array, Array | None, Slide], Any],
+    window: int | Sequence[int],
+    dims: int | None,
+    stride: int | Sequence[int] | None,
+    padding: Padding,
+) -> Layer:
+    """Return the layer ``reduce(values, places, mask, slide)``; `slide` reduces an array over each of its windows.
+
+    `places`, of shape (..., *space, 1), are True where an input is real: at the mask's steps, or everywhere.
+    """
     size = window_of(where, "window", window, dims)
     strides = size if stride is None else spread(where, "stride", stride, len(size))
     padding = check_padding(where, padding, len(size), ("SAME", "VALID"))
     if not isinstance(padding, str) and any(max(pair) >= n for pair, n in zip(padding, size, strict=True)):
         raise ValueError(f"{where}: padding must be less than the window, {size}, got {padding}")
-    return size, strides, padding
+
+    def pool(x: Any) -> Any:
+        values, mask = _unpack(where, x, len(size))
+        sizes = check_spatial(where, values, len(size))
+        pairs = pairs_of(padding, sizes, size, strides)
+        check_covered(where, sizes, size, pairs)
+        lead = values.ndim - len(size) - 1
+
+        def slide(x: Array, start: float, function: Any) -> Array:
+            return jax.lax.reduce_window(
+                x,
+                start,
+                function,
+                (1,) * lead + size + (1,),
+                (1,) * lead + strides + (1,),
+                ((0, 0),) * lead + pairs + ((0, 0),),
+            )
+
+        # Without a mask all examples have the same places.
+        places = jnp.ones((1,) * lead + sizes + (1,), bool) if mask is None else mask[..., None]
+        return reduce(values, places, mask, slide)
+
+    return stateless(where, pool)
 
 
 def _unpack(where: str, x: Any, dims: int) -> tuple[Array, Array | None]:
@@ -146,32 +171,3 @@ def _unpack(where: str, x: Any, dims: int) -> tuple[Array, Array | None]:
         return unpack(where, x)
     check_spatial(where, x, dims)
     return x, None
-
-
-def _pairs(where: str, x: Array, size: tuple[int, ...], stride: tuple[int, ...], padding: Padding) -> Pairs:
-    sizes = check_spatial(where, x, len(size))
-    pairs = pairs_of(padding, sizes, size, stride)
-    check_covered(where, sizes, size, pairs)
-    return pairs
-
-
-def _reduce(
-    x: Array, start: float, function: Any, size: tuple[int, ...], stride: tuple[int, ...], pairs: Pairs
-) -> Array:
-    lead = x.ndim - len(size) - 1
-    return jax.lax.reduce_window(
-        x, start, function, (1,) * lead + size + (1,), (1,) * lead + stride + (1,), ((0, 0),) * lead + pairs + ((0, 0),)
-    )
-
-
-def _greatest(x: Array, size: tuple[int, ...], stride: tuple[int, ...], pairs: Pairs) -> Array:
-    return _reduce(x, -jnp.inf, jax.lax.max, size, stride, pairs)
-
-
-def _total(x: Array, size: tuple[int, ...], stride: tuple[int, ...], pairs: Pairs) -> Array:
-    return _reduce(x, 0.0, jax.lax.add, size, stride, pairs)
-
-
-def _count(inside: Array, dtype: Any, size: tuple[int, ...], stride: tuple[int, ...], pairs: Pairs) -> Array:
-    """Return how many of each window's positions are inside."""
-    return _total(inside.astype(dtype), size, stride, pairs)

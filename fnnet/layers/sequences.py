@@ -9,7 +9,7 @@ from jaxtyping import Array
 
 from fnnet.core import Layer, Masked, Shaped, stateless
 from fnnet.errors import DtypeError, ShapeError
-from fnnet.shapes import check_floating, check_rank
+from fnnet.shapes import at_least_float32, check_floating, check_rank
 
 
 def values_of(x: Shaped) -> Shaped:
@@ -42,6 +42,17 @@ def unpack(where: str, x: Array | Masked) -> tuple[Array, Array | None]:
 def repack(values: Array, like: Array | Masked) -> Array | Masked:
     """Return `values` as what `like` is: an array, or a ``Masked`` of its mask."""
     return Masked(values, like.mask) if isinstance(like, Masked) else values
+
+
+def mean_of_real(values: Array, mask: Array) -> Array:
+    """Return the mean over the real steps of unpacked `values`, zeros where there are none; summed in float32 at least.
+
+    >>> mean_of_real(jnp.array([[2.0], [4.0], [0.0]]), jnp.array([True, True, False]))
+    Array([3.], dtype=float32)
+    """
+    wide = at_least_float32(values.dtype)
+    count = jnp.maximum(mask.sum(-1, keepdims=True), 1).astype(wide)
+    return (values.astype(wide).sum(-2) / count).astype(values.dtype)
 
 
 def last_step() -> Layer:
@@ -80,7 +91,6 @@ def mean_step() -> Layer:
         values, mask = unpack("mean_step", x)
         if mask is None:
             return values.mean(-2)
-        count = jnp.maximum(mask.sum(-1, keepdims=True), 1)
-        return values.sum(-2) / count.astype(values.dtype)
+        return mean_of_real(values, mask)
 
     return stateless("mean_step", take)

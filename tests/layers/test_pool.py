@@ -10,7 +10,7 @@ import pytest
 
 from fnnet.core import Masked
 from fnnet.errors import DtypeError, ShapeError
-from fnnet.layers import avg_pool, global_pool, max_pool
+from fnnet.layers import avg_pool, global_pool, max_pool, mean_step
 
 RNG = np.random.default_rng(0)
 
@@ -60,6 +60,22 @@ def test_constant_stays(make, padding):
     np.testing.assert_allclose(
         jax.jit(make(3, stride=2, padding=padding).__call__)({}, jnp.full((5, 5, 1), 7.0)), 7.0, rtol=1e-6
     )
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_means_of_16_bits_are_summed_in_32(dtype):
+    """A constant stays: 900 ones are more than bfloat16 counts to, and 100 of 2000 more than float16 holds."""
+    x = jnp.full((100, 1), 2000.0, dtype)
+    sequence = Masked(x, jnp.ones(100, bool))
+    for y in (
+        avg_pool(30, stride=9)({}, x.reshape(1, 100, 1) * jnp.ones((40, 1, 1), dtype)),
+        avg_pool(30, dims=1, padding="SAME")({}, x),
+        avg_pool(100, dims=1)({}, sequence).values,
+        global_pool(dims=1)({}, sequence),
+        mean_step()({}, sequence),
+    ):
+        assert y.dtype == dtype
+        np.testing.assert_array_equal(y.astype(jnp.float32), x.astype(jnp.float32)[0, 0])
 
 
 def test_gradients(x64):

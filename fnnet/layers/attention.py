@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import jax
@@ -88,12 +89,12 @@ def attention(
         kv, mask = unpack("attention", context)
         _check_inputs(params, q, kv)
         split = {
-            name: _project(params[name], source).reshape(*source.shape[:-1], count, -1)
+            name: _heads(_project(params[name], source), count)
             for name, source, count in (("query", q, heads), ("key", kv, groups), ("value", kv, groups))
         }
         if rotary is not None:
             split |= {name: rotate(split[name], base=rotary, time_axis=-3) for name in ("query", "key")}
-        y = _attend(split, mask, causal, implementation).reshape(*q.shape[:-1], -1)
+        y = _attend(split, mask, causal, implementation).reshape(*q.shape[:-1], params["out"]["kernel"].shape[0])
         return repack(_project(params["out"], y), queries), state
 
     return Layer("attention", init, apply)
@@ -104,9 +105,10 @@ def _attend(
 ) -> Array:
     """Return the heads' outputs (..., time, heads, d); zeros for a query that sees no real step."""
     lead = split["query"].shape[:-3]
-    flat = {name: part.reshape(-1, *part.shape[-3:]) for name, part in split.items()}
+    batch = math.prod(lead)
+    flat = {name: part.reshape(batch, *part.shape[-3:]) for name, part in split.items()}
     time, steps = flat["query"].shape[1], flat["key"].shape[1]
-    seen = None if mask is None else mask.reshape(-1, 1, 1, steps)
+    seen = None if mask is None else mask.reshape(batch, 1, 1, steps)
     if _beyond_jax(flat["query"].dtype):
         y = _attend_by_einsum(flat["query"], flat["key"], flat["value"], seen, causal)
     else:
@@ -138,7 +140,7 @@ def _attend_by_einsum(q: Array, k: Array, v: Array, seen: Array | None, causal: 
     """Return what ``jax.nn.dot_product_attention`` returns, computed in at least float32 throughout."""
     dtype = q.dtype
     q, k, v = (part.astype(at_least_float32(dtype)) for part in (q, k, v))
-    grouped = q.reshape(*q.shape[:2], k.shape[2], -1, q.shape[3])
+    grouped = q.reshape(*q.shape[:2], k.shape[2], q.shape[2] // k.shape[2], q.shape[3])
     logits = jnp.einsum("btkgd,bskd->bkgts", grouped, k) / q.shape[3] ** 0.5
     allowed = jnp.tri(q.shape[1], k.shape[1], dtype=bool) if causal else jnp.ones((q.shape[1], k.shape[1]), bool)
     allowed = align(allowed, logits)
@@ -150,6 +152,10 @@ def _attend_by_einsum(q: Array, k: Array, v: Array, seen: Array | None, causal: 
 def _project(params: Params, x: Array) -> Array:
     y = x @ params["kernel"]
     return y + align(params["bias"], y) if "bias" in params else y
+
+
+def _heads(x: Array, count: int) -> Array:
+    return x.reshape(*x.shape[:-1], count, x.shape[-1] // count)
 
 
 def _split(x: Any) -> tuple[Any, Any]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from fnnet.core import Key, Layer, Masked, Params, Shaped, State
-from fnnet.errors import DtypeError, ShapeError
+from fnnet.errors import DataError, DtypeError, ShapeError
 from fnnet.initializers import Initializer, ones, zeros
 from fnnet.layers.sequences import unpack
 from fnnet.layers.windows import check_dims, check_spatial
@@ -39,7 +39,7 @@ def batch_norm(
     The statistics take one pass, about the batch's first row, so that a large mean does not cancel a small variance.
     Laws: in training the output has mean β and variance γ², up to ε; it is unchanged by an affine change of the input.
     Raises: ValueError unless ``0 <= momentum <= 1`` and ``eps > 0``; ShapeError, DtypeError for inputs unlike those of
-    `init`, or not real.
+    `init`, empty in training, or not real; DataError where the state is not passed.
 
     >>> layer = fn.layers.batch_norm()
     >>> x = jnp.array([[1.0], [3.0]])
@@ -63,7 +63,19 @@ def batch_norm(
         params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
     ) -> tuple[Any, State]:
         values, mask = unpack("batch_norm", x) if isinstance(x, Masked) else (x, None)
+        if "mean" not in state:
+            raise DataError(
+                "batch_norm",
+                "needs the state that init returned, which holds its running statistics, got none",
+                "pass it too: net(params, x, state).",
+            )
         _check("batch_norm", values, state["mean"].shape[0])
+        if train and values.size == 0:
+            raise ShapeError(
+                "batch_norm",
+                f"the batch must have at least one row in training, got shape {values.shape}",
+                "leave out empty batches.",
+            )
         if train:
             shift, mean, var = _batch_moments(values.astype(at_least_float32(values.dtype)), mask, axis_name)
             batch = {"mean": shift + mean, "var": var}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fnnet.core import Masked
-from fnnet.errors import DtypeError, ShapeError
+from fnnet.errors import DataError, DtypeError, ShapeError
 from fnnet.layers import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 
 RNG = np.random.default_rng(0)
@@ -191,6 +191,16 @@ ERRORS = {
         r"group_norm: the last axis of the input must be a multiple of groups=4, got shape \(2, 4, 3, 6\)",
     ),
     "axes": (lambda k: instance_norm().init(k, X[0, 0]), ShapeError, r"instance_norm: the input must have shape"),
+    "no state": (
+        lambda k: batch_norm()(batch_norm().init(k, X)[0], X),
+        DataError,
+        r"batch_norm: needs the state that init returned, .* got none\n  Fix: pass it too: net\(params, x, state\)",
+    ),
+    "no rows": (
+        lambda k: batch_norm().apply(*batch_norm().init(k, X), X[:0], train=True),
+        ShapeError,
+        r"batch_norm: the batch must have at least one row in training, got shape \(0, 4, 3, 6\)",
+    ),
     "complex": (
         lambda k: batch_norm().init(k, jnp.ones(2, complex)),
         DtypeError,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -101,6 +102,21 @@ class Masked(NamedTuple):
 
     values: Array
     mask: Array
+
+
+def extras_taken(update: Callable[..., Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the extra arguments that an optimizer's `update` takes: by name, or all if it has ``**extra``.
+
+    Its own three (gradients, state, parameters) are passed by position, whatever it calls them: none is an extra.
+
+    >>> extras_taken(lambda grad, state, params=None, *, value: ..., {"value": 1.0, "grad": 2.0})
+    {'value': 1.0}
+    """
+    parameters = list(inspect.signature(update).parameters.values())
+    own = {p.name for p in parameters[:3] if p.kind is p.POSITIONAL_OR_KEYWORD}
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    return {name: value for name, value in extra.items() if name not in own and (takes_any or name in named)}
 
 
 def stateless(name: str, function: Callable[[Any], Any]) -> Layer:

@@ -26,7 +26,8 @@ def as_prediction(where: str, x: Any) -> Float[Array, "*shape"]:
     check_floating(where, x)
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         raise DtypeError(where, f"the prediction must be real, got {x.dtype}", "pass its real part or magnitude.")
-    return jnp.asarray(x).astype(x.dtype if x.dtype.itemsize >= 4 else jnp.float32)
+    x = jnp.asarray(x)  # of NumPy's float64, where JAX has no doubles, a float32
+    return x.astype(x.dtype if x.dtype.itemsize >= 4 else jnp.float32)
 
 
 def check_same_shape(where: str, prediction: Any, target: Any) -> None:

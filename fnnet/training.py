@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +10,8 @@ from jax import lax
 from jaxtyping import Array, Float, Int, PyTree
 
 from fnnet import sampling, tree
-from fnnet.core import Key, Params, Shaped, State, Task, TrainState
-from fnnet.errors import DataError
+from fnnet.core import Key, Params, Shaped, State, Task, TrainState, extras_taken
+from fnnet.errors import DataError, ShapeError
 from fnnet.shapes import align
 
 _INIT, _STEP, _ORDER = 0, 1, 2  # the streams of randomness that the root key is folded into
@@ -36,7 +33,8 @@ def init(task: Task, key: Key, x: Shaped) -> TrainState:
 def step(task: Task, ts: TrainState, batch: PyTree) -> tuple[TrainState, Logs]:
     r"""Make one update from one batch ``(x, y)`` or ``(x, y, weight)``.
 
-    The objective is the mean of the losses, weighted where weights are given: :math:`\sum w_i \ell_i / \sum w_i`.
+    The objective is the mean of the losses, weighted where weights are given: :math:`\sum w_i \ell_i / \sum w_i`. The
+    axes of the weights are leading axes of the losses: one an example, or one an element (a token that is to count).
     Randomness is folded from the root key and ``ts.step``. The optimizer is passed the loss as ``value``, the gradients
     as ``grad`` and the objective as ``value_fn`` if its `update` takes them. Gradients of complex parameters are
     conjugated, so that ``params - rate * grads`` descends.
@@ -53,7 +51,8 @@ def step(task: Task, ts: TrainState, batch: PyTree) -> tuple[TrainState, Logs]:
     (loss, state), grads = jax.value_and_grad(objective, has_aux=True)(ts.params)
     grads = tree.map(lambda g: jnp.conj(g) if jnp.iscomplexobj(g) else g, grads)
     extra = {"value": loss, "grad": grads, "value_fn": lambda params: objective(params)[0]}
-    updates, opt_state = _update_taking(task.optimizer.update, extra)(grads, ts.opt_state, ts.params)
+    update = task.optimizer.update
+    updates, opt_state = update(grads, ts.opt_state, ts.params, **extras_taken(update, extra))
     return TrainState(ts.step + 1, tree.add(ts.params, updates), state, opt_state, ts.key), {"loss": loss}
 
 
@@ -96,10 +95,11 @@ def _evaluate(task: Task, params: Params, state: State, data: PyTree, batch_size
         total, count, accumulators = carry
         rows = number * batch_size + jnp.arange(batch_size)
         x, y, weight = unpack(_take(data, jnp.minimum(rows, size - 1)))
-        weight = (rows < size).astype(total.dtype) * (1.0 if weight is None else weight.astype(total.dtype))
+        real = (rows < size).astype(total.dtype)
+        weight = real if weight is None else weight.astype(total.dtype) * align(real, weight, axis=0)
         prediction, _ = task.net.apply(params, state, x)
         losses = task.loss(prediction, y).astype(total.dtype)
-        weights = jnp.broadcast_to(align(weight, losses, axis=0), losses.shape)
+        weights = _spread(weight, losses)
         accumulators = tuple(
             metric.update(acc, prediction, y, weight) for metric, acc in zip(task.metrics, accumulators, strict=True)
         )
@@ -151,12 +151,13 @@ def _take(data: PyTree, rows: Int[Array, batch]) -> PyTree:
 def _mean(losses: Array, weight: Array | None) -> Float[Array, ""]:
     if weight is None:
         return losses.mean()
-    weights = jnp.broadcast_to(align(weight.astype(losses.dtype), losses, axis=0), losses.shape)
+    weights = _spread(weight.astype(losses.dtype), losses)
     return (losses * weights).sum() / weights.sum()
 
 
-def _update_taking(update: Callable[..., Any], extra: dict[str, Any]) -> Callable[..., Any]:
-    """Return `update` with those of the extra arguments that its signature takes: a foreign pair may take none."""
-    parameters = inspect.signature(update).parameters
-    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-    return partial(update, **{name: value for name, value in extra.items() if takes_any or name in parameters})
+def _spread(weight: Array, losses: Array) -> Array:
+    """Return the weights, which belong to the leading axes of the losses, in the shape of the losses."""
+    if weight.shape != losses.shape[: weight.ndim]:
+        problem = f"the weight must have the leading axes of the losses {losses.shape}, got {weight.shape}"
+        raise ShapeError("data", problem, "give one weight for each example, or one for each of its losses.")
+    return jnp.broadcast_to(align(weight, losses, axis=weight.ndim - 1), losses.shape)

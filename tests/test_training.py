@@ -204,7 +204,7 @@ def test_a_weight_an_element_averages_over_the_labels_not_ignored():
     task = fn.Task(fn.dense(2), lambda z, y: fn.losses.cross_entropy(z, y, ignore=-1), fn.sgd(0.1))
     ts = fn.init(task, jax.random.key(0), x)
     data = tuple(map(jnp.asarray, (x, y, (y != -1).astype(np.float32))))
-    log_p = log_softmax(np.asarray(task.net(ts.params, data[0]), np.float64))
+    log_p = log_softmax(np.asarray(task.net(ts.params, data[0]), np.float64), axis=-1)
     expected = -np.take_along_axis(log_p, np.maximum(y, 0)[..., None], -1)[..., 0][y != -1].mean()
     np.testing.assert_allclose(fn.step(task, ts, data)[1]["loss"], expected, rtol=1e-5)
     np.testing.assert_allclose(fn.evaluate(task, ts, data, batch_size=4)["loss"], expected, rtol=1e-5)

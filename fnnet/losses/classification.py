@@ -29,7 +29,8 @@ def cross_entropy(
     used as they are: one that sums to ½ weighs half.
 
     An example whose integer label is `ignore` has loss 0 and no gradient, and still counts in a mean: for the mean over
-    the others, weigh the examples by ``labels != ignore``. Nor is a mean divided by the sum of the class weights.
+    the others, make that the weight of the data, ``(x, labels, (labels != ignore).astype(float))``. Nor is a mean
+    divided by the sum of the class weights.
 
     Stable: finite, with finite gradients, wherever the true value fits in float32.
     Raises: DtypeError for labels of float dtype; ShapeError for any other shape; DataError for a label out of range
@@ -45,9 +46,10 @@ def cross_entropy(
     weights = _class_weights(where, class_weights, z)
     smooth = not (isinstance(smoothing, int | float) and smoothing == 0)
     s = jnp.asarray(smoothing, z.dtype)
+    labelled = are_labels(where, z, labels)
     z, log_sum = _shifted(z)
 
-    if are_labels(where, z, labels):
+    if labelled:
         y, kept, valid = as_labels(where, labels, classes, ignore)
         loss = (log_sum - jnp.take_along_axis(z, y[..., None], axis=-1))[..., 0]
         loss = loss if weights is None else loss * weights[y]
@@ -139,6 +141,7 @@ def kl_divergence(
     where = "kl_divergence"
     z = as_prediction(where, logits)
     p = as_target(where, z, target)
+    are_labels(where, z, p)  # raises unless the last axis holds classes
     log_p = jnp.log(jnp.where(p > 0, p, 1.0))
     z, log_sum = _shifted(z)
     return _expected(p, log_p + log_sum - z)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
-from fnnet.core import Optimizer, Params
+from fnnet.core import Optimizer, Params, extras_taken
 
 
 def chain(*transforms: Any) -> Optimizer:
@@ -45,11 +44,9 @@ def as_optimizer(pair: Any) -> Optimizer:
     """
     if not (callable(getattr(pair, "init", None)) and callable(getattr(pair, "update", None))):
         raise TypeError(f"an optimizer must have the functions init and update, got {type(pair).__name__}: {pair!r}")
-    if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(pair.update).parameters.values()):
-        return Optimizer(pair.init, pair.update)
 
     def update(grads: Params, state: Any, params: Params = None, **extra: Any) -> tuple[Params, Any]:
-        return pair.update(grads, state, params)
+        return pair.update(grads, state, params, **extras_taken(pair.update, extra))
 
     return Optimizer(pair.init, update)
 

@@ -420,6 +420,21 @@ def test_bad_options_raise(message):
         BAD_OPTIONS[message]()
 
 
+@pytest.mark.parametrize("logits", [np.float32(1.0), np.zeros((2, 1), np.float32), np.zeros((2, 0), np.float32)])
+@pytest.mark.parametrize("loss", [losses.cross_entropy, losses.focal, losses.hinge, losses.kl_divergence])
+def test_logits_without_classes_raise(loss, logits):
+    """A last axis that does not hold classes is named, whichever loss meets it."""
+    target = logits if loss is losses.kl_divergence else np.zeros(logits.shape[:-1], np.int32)
+    with pytest.raises(ShapeError, match="of at least 2 classes, got"):
+        loss(jnp.asarray(logits), target)
+
+
+def test_doubles_of_numpy_are_taken_as_floats():
+    """Without x64, float64 arrays of NumPy become float32 without a warning."""
+    assert losses.squared_error(np.ones(2), np.zeros(2)).dtype == jnp.float32
+    np.testing.assert_allclose(losses.cross_entropy(np.zeros((2, 3)), Y[:2]), np.log(3), rtol=1e-6)
+
+
 def test_values_on_other_hosts_are_not_looked_at():
     """Labels that are traced, or lie elsewhere, are unknown: nothing is copied to look at them."""
 

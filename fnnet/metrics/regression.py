@@ -77,7 +77,7 @@ def r2(outputs: int | None = None) -> Metric:
         residual, about_mean = read(acc.residual), read(acc.about_mean)
         constant = about_mean == 0
         explained = 1 - residual / jnp.where(constant, 1.0, about_mean)
-        explained = jnp.where(constant, jnp.where(residual == 0, 1.0, 0.0), explained)
+        explained = jnp.where(constant & (residual >= 0), jnp.where(residual == 0, 1.0, 0.0), explained)
         return jnp.where(read(acc.weight) > 0, explained, jnp.nan).mean()
 
     return Metric("r2", init, update, compute, _merge)

@@ -372,6 +372,13 @@ def test_r2_of_a_constant_target():
     assert np.isnan(metric.compute(metric.init()))
 
 
+def test_r2_does_not_hide_a_nan_behind_a_constant_target():
+    """A prediction that is NaN makes the result NaN, whatever the targets."""
+    metric = metrics.r2()
+    acc = metric.update(metric.init(), jnp.array([jnp.nan, 1.0]), jnp.ones(2))
+    assert jnp.isnan(metric.compute(acc))
+
+
 def test_ignored_labels_are_left_out():
     """`ignore` gives what the other rows alone give."""
     y = np.where(np.arange(N) % 3 == 0, -1, Y)

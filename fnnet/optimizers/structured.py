@@ -120,11 +120,12 @@ def adafactor(
 
     The factored direction is clipped to a root mean square of `max_rms` and multiplied by the parameters' own (at least
     `min_rms`; None: steps are absolute, not relative). Decay is decoupled and multiplied by η, on the leaves in `mask`.
+    `momentum` keeps a running mean of these steps, as the authors' code does, and as much memory as the parameters.
     The paper's relative rate is the schedule :math:`\min(10^{-2}, 1/\sqrt{t})`. ``update`` needs the parameters.
     """
     links = [scale_by_factored_rms(decay_rate, eps, factor_from=factor_from), clip_by_leaf_rms(max_rms)]
     links += [] if min_rms is None else [scale_by_parameter_rms(min_rms)]
-    links += [] if momentum is None else [add_momentum(momentum)]
+    links += [] if momentum is None else [add_momentum(momentum, mean=True)]
     return chain(*links, add_decayed_weights(weight_decay, mask), scale_by_learning_rate(learning_rate))
 
 

@@ -155,7 +155,7 @@ def adafactor(lr, gamma=0.8, eps=1e-30, max_rms=1.0, min_rms=1e-3, momentum=0.0,
         u = g / np.sqrt(v)
         u = u / max(1, rms(u) / max_rms)
         u = u if min_rms is None else u * max(min_rms, rms(x))
-        s = memory["s"] = momentum * memory.get("s", 0) + u
+        s = memory["s"] = momentum * memory.get("s", 0) + (1 - momentum) * u
         return -rate(lr, t) * (s + decay * x)
 
     return rule

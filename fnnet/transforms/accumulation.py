@@ -29,7 +29,8 @@ def accumulate(optimizer: Any, every: Number) -> Optimizer:
     """Update once in `every` calls, with the mean gradient (and mean ``value``) of those; the other updates are zero.
 
     Law: k micro-batches of equal size, accumulated with ``every=k``, make the update of their union, up to rounding,
-    if the network takes no statistics over the batch. The count that a schedule sees is the number of real updates.
+    if the network takes no statistics over the batch. The count that a schedule sees is the number of real updates. A
+    ``value_fn`` is passed on as it is, the loss of the last micro-batch alone: no place for a line search.
 
     >>> optimizer = accumulate(fn.transforms.scale(1.0), every=2)
     >>> state = optimizer.init({"w": jnp.zeros(1)})

@@ -88,6 +88,17 @@ def increment(count: Array) -> Array:
     return jnp.minimum(count, jnp.iinfo(jnp.int32).max - 1) + 1
 
 
+@jax.custom_jvp
 def bias_correction(decay: Array, count: Array) -> Array:
-    """Return 1 − decayᵗ as −expm1(t·log decay), which keeps its digits where decayᵗ is near one."""
+    """Return 1 − decayᵗ as −expm1(t·log decay), which keeps its digits where decayᵗ is near one.
+
+    The derivative is −t·decayᵗ⁻¹ at a decay of 0 too, where that of the logarithm is infinite.
+    """
     return -jnp.expm1(count.astype(decay.dtype) * jnp.log(decay))
+
+
+@bias_correction.defjvp
+def _bias_correction_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Any]) -> tuple[Array, Array]:
+    decay, count = primals
+    t = count.astype(decay.dtype)
+    return bias_correction(decay, count), -t * decay ** (t - 1) * tangents[0]

@@ -33,6 +33,8 @@ def route(label: Callable[[Params], PyTree], optimizers: Mapping[str, Any]) -> O
 
     def init(params: Params) -> dict[str, Any]:
         labels = label(params)
+        if unknown := sorted(set(map(str, jax.tree.leaves(labels))) - set(members)):
+            raise ValueError(f"route: labels must be among {sorted(members)}, got {unknown[0]!r}")
         return {name: member.init(_select(params, labels, name)) for name, member in members.items()}
 
     def update(

@@ -69,7 +69,7 @@ def hyperparams(opt_state: PyTree) -> dict[str, Array]:
 def with_hyperparams(opt_state: PyTree, values: Mapping[str, Any]) -> PyTree:
     """Return the state with numbers set, each by its path or, where only one has it, by its name.
 
-    Dtypes and shapes stay as they are, so a compiled step is not compiled again.
+    Dtypes, shapes and devices stay as they are, so a compiled step is not compiled again.
 
     Raises: PathError for an unknown path (with the nearest) or a name that several numbers share; ValueError for a
     value that the factory would refuse, and for a number that follows a schedule.
@@ -96,9 +96,12 @@ def with_hyperparams(opt_state: PyTree, values: Mapping[str, Any]) -> PyTree:
         if name in settings and jnp.shape(settings[name]) not in ((), leaf.shape):
             shapes = f"shape {leaf.shape}, got {jnp.shape(settings[name])}"
             raise ValueError(f"with_hyperparams: {name!r} must be one number or of {shapes}")
-        return (
-            jnp.broadcast_to(jnp.asarray(settings[name]).astype(leaf.dtype), leaf.shape) if name in settings else leaf
-        )
+        if name not in settings:
+            return leaf
+        value = jnp.broadcast_to(jnp.asarray(settings[name]).astype(leaf.dtype), leaf.shape)
+        traced = isinstance(leaf, jax.core.Tracer) or isinstance(value, jax.core.Tracer)
+        # On the leaf's own devices, if it is bound to some: another placement would be another program.
+        return value if traced or not getattr(leaf, "committed", False) else jax.device_put(value, leaf.sharding)
 
     return jax.tree.unflatten(treedef, [replace(path, leaf) for path, leaf in leaves])
 

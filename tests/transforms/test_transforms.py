@@ -15,6 +15,7 @@ from jax.tree_util import tree_leaves, tree_structure
 
 from fnnet import optimizers, schedules, transforms, tree
 from fnnet.errors import PathError
+from fnnet.transforms.precision import bias_correction
 
 PARAMS = {
     "body": {"kernel": jnp.array([[1.0, -2.0, 0.5], [0.0, 3.0, 1.0]]), "bias": jnp.array([0.5, -1.0, 2.0])},
@@ -361,6 +362,32 @@ def test_numbers_of_a_stack_of_states():
     each = transforms.with_hyperparams(state, {"learning_rate": jnp.array([0.1, 0.2, 0.3])})
     np.testing.assert_allclose(transforms.hyperparams(each)["0/learning_rate"], [0.1, 0.2, 0.3])
     assert transforms.hyperparams(transforms.with_hyperparams(state, {"learning_rate": 1}))["0/learning_rate"].all()
+
+
+def test_setting_a_number_compiles_nothing_where_the_state_is_bound_to_a_device():
+    """The new value lies where the old one did: another placement would be another program."""
+    optimizer = optimizers.sgd(0.5)
+    step = jax.jit(optimizer.update)
+    state, grads = jax.device_put((optimizer.init(PARAMS), GRADS), jax.devices()[0])
+    step(grads, state)
+    for rate in (0.25, 2, np.float64(0.125), jnp.float32(1.0)):
+        updates, _ = step(grads, transforms.with_hyperparams(state, {"learning_rate": rate}))
+        chex.assert_trees_all_close(updates, tree.scale(-rate, GRADS))
+    assert step._cache_size() == 1
+
+
+def test_labels_without_an_optimizer():
+    """A label that no optimizer has is refused at init."""
+    optimizer = transforms.route(lambda params: jax.tree.map(lambda p: "c", params), {"a": optimizers.sgd(0.1)})
+    with pytest.raises(ValueError, match=re.escape("route: labels must be among ['a'], got 'c'")):
+        optimizer.init(PARAMS)
+
+
+def test_bias_correction_has_its_derivative_at_zero(x64):
+    """d(1 - βᵗ)/dβ = -t βᵗ⁻¹, at β = 0 too, where momentum is being tried."""
+    for decay, count, slope in ((0.0, 1, -1.0), (0.0, 2, 0.0), (0.5, 3, -0.75), (0.999, 2, -1.998)):
+        derivative = jax.grad(bias_correction)(jnp.asarray(decay), jnp.asarray(count))
+        np.testing.assert_allclose(derivative, slope, rtol=1e-12)
 
 
 def test_two_states_share_no_buffer():

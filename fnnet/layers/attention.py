@@ -12,6 +12,7 @@ from jaxtyping import Array
 from fnnet.core import Key, Layer, Masked, Params, Shaped, State
 from fnnet.errors import ShapeError
 from fnnet.initializers import Initializer, glorot_uniform, zeros
+from fnnet.layers.affine import add_bias, init_affine
 from fnnet.layers.positions import rotary as rotate
 from fnnet.layers.sequences import repack, unpack, values_of
 from fnnet.shapes import align, at_least_float32, check_floating, check_last_axis, check_rank
@@ -74,12 +75,11 @@ def attention(
             "out": (heads * d, features),
         }
 
-        def projection(key: Key, shape: tuple[int, int]) -> Params:
-            bias = {} if bias_init is None else {"bias": bias_init(key, shape[1:], queries.dtype)}
-            return {"kernel": initializer(key, shape, queries.dtype)} | bias
-
         keys = jax.random.split(key, len(shapes))
-        return {name: projection(k, shape) for k, (name, shape) in zip(keys, shapes.items(), strict=True)}, {}
+        return {
+            name: init_affine(k, shape, queries.dtype, initializer, bias_init)
+            for k, (name, shape) in zip(keys, shapes.items(), strict=True)
+        }, {}
 
     def apply(
         params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
@@ -150,8 +150,7 @@ def _attend_by_einsum(q: Array, k: Array, v: Array, seen: Array | None, causal: 
 
 
 def _project(params: Params, x: Array) -> Array:
-    y = x @ params["kernel"]
-    return y + align(params["bias"], y) if "bias" in params else y
+    return add_bias(params, x @ params["kernel"])
 
 
 def _heads(x: Array, count: int) -> Array:

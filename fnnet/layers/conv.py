@@ -14,6 +14,7 @@ from fnnet.activations import matching_initializer
 from fnnet.core import Key, Layer, Params, Shaped, State
 from fnnet.errors import ShapeError
 from fnnet.initializers import Initializer, zeros
+from fnnet.layers.affine import add_bias, init_affine
 from fnnet.layers.windows import (
     Padding,
     Pairs,
@@ -25,7 +26,7 @@ from fnnet.layers.windows import (
     spread,
     window_of,
 )
-from fnnet.shapes import align, check_last_axis
+from fnnet.shapes import check_last_axis
 
 _PADDINGS = ("SAME", "VALID", "CIRCULAR")
 
@@ -175,8 +176,8 @@ def _init(
                 f"the last axis of the input must be a multiple of groups={groups}, got shape {tuple(x.shape)}",
                 "change groups, or the number of features before.",
             )
-        kernel = initializer(key, (*window, x.shape[-1] // groups, features), x.dtype)
-        return {"kernel": kernel} | ({} if bias_init is None else {"bias": bias_init(key, (features,), x.dtype)}), {}
+        shape = (*window, x.shape[-1] // groups, features)
+        return init_affine(key, shape, x.dtype, initializer, bias_init), {}
 
     return init
 
@@ -193,8 +194,7 @@ def _apply(
     ) -> tuple[Any, State]:
         check_spatial(where, x, len(window))
         check_last_axis(where, x, params["kernel"].shape[-2] * groups)
-        y = convolve(x, params["kernel"])
-        y = y + align(params["bias"], y) if "bias" in params else y
+        y = add_bias(params, convolve(x, params["kernel"]))
         return (y if activation is None else activation(y)), state
 
     return apply

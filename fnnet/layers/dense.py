@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from fnnet.activations import matching_initializer
 from fnnet.core import Key, Layer, Params, Shaped, State
 from fnnet.initializers import Initializer, zeros
-from fnnet.shapes import align, check_floating, check_last_axis, check_rank
+from fnnet.layers.affine import add_bias, init_affine
+from fnnet.shapes import check_floating, check_last_axis, check_rank
 
 
 def dense(
@@ -43,15 +44,13 @@ def dense(
     def init(key: Key, x: Shaped) -> tuple[Params, State]:
         check_floating("dense", x)
         check_rank("dense", x, 1, "(..., features)")
-        kernel = initializer(key, (x.shape[-1], features), x.dtype)
-        return {"kernel": kernel} | ({} if bias_init is None else {"bias": bias_init(key, (features,), x.dtype)}), {}
+        return init_affine(key, (x.shape[-1], features), x.dtype, initializer, bias_init), {}
 
     def apply(
         params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
     ) -> tuple[Any, State]:
         check_last_axis("dense", x, params["kernel"].shape[0])
-        y = jnp.matmul(x, params["kernel"])
-        y = y if bias_init is None else y + align(params["bias"], y)
+        y = add_bias(params, jnp.matmul(x, params["kernel"]))
         return (y if activation is None else activation(y)), state
 
     return Layer("dense", init, apply)

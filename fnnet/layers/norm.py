@@ -247,7 +247,10 @@ def _affine_init(where: str, scale_init: Initializer | None, bias_init: Initiali
 
     def init(key: Key, x: Shaped) -> Params:
         _check(where, x, None)
-        return {name: make(key, x.shape[-1:], x.dtype) for name, make in inits.items()}
+        return {
+            name: make(jax.random.fold_in(key, i), x.shape[-1:], x.dtype)
+            for i, (name, make) in enumerate(inits.items())
+        }
 
     return init
 

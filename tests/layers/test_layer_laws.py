@@ -11,6 +11,7 @@ import pytest
 
 from fnnet import layers
 from fnnet.errors import DtypeError, ShapeError
+from fnnet.initializers import normal
 
 pytestmark = pytest.mark.types
 
@@ -145,6 +146,22 @@ def test_gradients_are_those_of_finite_differences(case, x64, key):
     slope = jax.grad(loss)(0.0)
     np.testing.assert_allclose(slope, (loss(h) - loss(-h)) / (2 * h), rtol=1e-5, atol=1e-7)
     assert abs(slope) > 1e-6
+
+
+DRAWN = {
+    "dense": (layers.dense(3, kernel_init=normal(1.0), bias_init=normal(1.0)), (4,)),
+    "conv": (layers.conv(3, (3,), kernel_init=normal(1.0), bias_init=normal(1.0)), (5, 3)),
+    "attention": (layers.attention(2, kernel_init=normal(1.0), bias_init=normal(1.0)), (3, 4)),
+    "layer_norm": (layers.layer_norm(scale_init=normal(1.0), bias_init=normal(1.0)), (4,)),
+    "gru": (layers.gru(2, kernel_init=normal(1.0), recurrent_init=normal(1.0), bias_init=normal(1.0)), (3, 4)),
+}
+
+
+@pytest.mark.parametrize(("layer", "space"), DRAWN.values(), ids=DRAWN)
+def test_no_number_is_drawn_twice(layer, space, key):
+    """Each parameter has a key of its own: drawn from one distribution, all the numbers of a layer are distinct."""
+    numbers = np.concatenate([np.ravel(p) for p in jax.tree.leaves(layer.init(key, jnp.ones(space))[0])])
+    assert len(np.unique(numbers)) == len(numbers)
 
 
 @rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -9,6 +10,8 @@ import jax
 
 from fnnet import tree
 from fnnet.core import Layer, Params, Shaped, State
+
+_WRAPPED = re.compile(r"\bvmap\(([^()]*)\)")
 
 
 class SummaryRow(NamedTuple):
@@ -89,7 +92,8 @@ def summary(net: Layer, x: Shaped) -> Summary:
 def _named(jaxpr: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the path and the shape of every output that a composition tagged, programs within programs included."""
     for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
-        scope = "/".join(filter(None, (prefix, str(equation.source_info.name_stack))))
+        # Within vmap a scope is called vmap(name).
+        scope = "/".join(filter(None, (prefix, _WRAPPED.sub(r"\1", str(equation.source_info.name_stack)))))
         for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_program):
             if _is_program(inner):
                 yield from _named(inner, scope)

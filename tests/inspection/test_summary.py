@@ -43,8 +43,17 @@ def test_it_prints_as_a_table():
 
 
 def test_layers_inside_loops_have_rows():
-    """The body of a repeat stands once, with the shape that it has in the loop."""
-    net = fn.serial(fn.dense(3), fn.compose.repeat(fn.serial(fn.dense(3), jnp.tanh), 7))
-    rows = {row.path: row for row in fn.summary(net, X).rows}
-    assert any(path.endswith("tanh_0") for path in rows)
-    assert fn.summary(net, X).parameters == 12 + 7 * 12
+    """The body of a repeat stands once, with the shape that it has in the loop and the parameters of all copies."""
+    net = fn.serial(
+        fn.dense(3),
+        fn.compose.repeat(fn.serial(fn.dense(3), jnp.tanh), 7),
+        fn.compose.ensemble(fn.serial(fn.dense(2)), 5),
+    )
+    result = fn.summary(net, X)
+    assert [(row.path, row.parameters) for row in result.rows] == [
+        ("dense_0", 12),
+        ("repeat_0/dense_0", 7 * 12),
+        ("repeat_0/tanh_0", 0),
+        ("ensemble_0/dense_0", 5 * 8),
+    ]
+    assert result.parameters == 12 + 7 * 12 + 5 * 8

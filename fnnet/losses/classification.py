@@ -46,11 +46,10 @@ def cross_entropy(
     weights = _class_weights(where, class_weights, z)
     smooth = not (isinstance(smoothing, int | float) and smoothing == 0)
     s = jnp.asarray(smoothing, z.dtype)
-    labelled = are_labels(where, z, labels)
-    z, log_sum = _shifted(z)
 
-    if labelled:
+    if are_labels(where, z, labels):
         y, kept, valid = as_labels(where, labels, classes, ignore)
+        z, log_sum = _shifted(_kept_logits(z, kept, ignore))
         loss = (log_sum - jnp.take_along_axis(z, y[..., None], axis=-1))[..., 0]
         loss = loss if weights is None else loss * weights[y]
         if smooth:
@@ -66,6 +65,7 @@ def cross_entropy(
     p = as_target(where, z, labels)
     p = (1 - s) * p + s / classes if smooth else p
     p = p if weights is None else p * align(weights, p)
+    z, log_sum = _shifted(z)
     return _expected(p, log_sum - z)
 
 
@@ -95,7 +95,7 @@ def focal(
     weights = _class_weights(where, class_weights, z)
     y, kept, valid = as_labels(where, labels, z.shape[-1], ignore)
     at_label = jax.lax.broadcasted_iota(jnp.int32, z.shape, z.ndim - 1) == y[..., None]
-    z, log_sum = _shifted(z)
+    z, log_sum = _shifted(_kept_logits(z, kept, ignore))
     log_p = (jnp.take_along_axis(z, y[..., None], axis=-1) - log_sum)[..., 0]
     # 1 - p_y is the share of the other classes: from their own log-sum it keeps its digits, and its log is finite.
     log_rest = nn.logsumexp(jnp.where(at_label, -jnp.inf, z), axis=-1) - log_sum[..., 0]
@@ -119,7 +119,9 @@ def hinge(
     if not are_labels(where, z, labels):
         raise ShapeError(where, f"needs integer labels {z.shape[:-1]}, got {z.shape}", "pass labels.argmax(-1).")
     y, kept, valid = as_labels(where, labels, z.shape[-1], ignore)
-    z = z * _one_or_nan(valid, z)[..., None]  # here, since past the corner of the hinge no NaN would reach the gradient
+    z = (
+        _kept_logits(z, kept, ignore) * _one_or_nan(valid, z)[..., None]
+    )  # here, since past the corner of the hinge no NaN would reach the gradient
     at_label = jax.lax.broadcasted_iota(jnp.int32, z.shape, z.ndim - 1) == y[..., None]
     rival = jnp.where(at_label, -jnp.inf, z).max(-1)
     loss = nn.relu(margin + rival - jnp.take_along_axis(z, y[..., None], axis=-1)[..., 0])
@@ -222,6 +224,11 @@ def _shifted(z: Array) -> tuple[Array, Array]:
     """
     z = z - jax.lax.stop_gradient(z.max(-1, keepdims=True))
     return z, jnp.log(jnp.exp(z).sum(-1, keepdims=True))
+
+
+def _kept_logits(z: Array, kept: Array, ignore: int | None) -> Array:
+    """Return the logits with 0 for the examples ignored, so that not even a NaN there reaches the gradient."""
+    return z if ignore is None else jnp.where(kept[..., None], z, 0.0)
 
 
 def _expected(p: Array, surprise: Array) -> Array:

@@ -14,7 +14,7 @@ import numpy as np
 from fnnet.data.arrays import Dataset, length
 from fnnet.data.idx import as_images
 from fnnet.data.raw import read_bytes
-from fnnet.data.targets import encode
+from fnnet.data.targets import as_float32, encode
 from fnnet.errors import DataError, ReadError
 from fnnet.writing import replacing
 
@@ -49,8 +49,9 @@ def read_npz(path: Path, *, part: str = "train", regression: bool | None = None)
         else:
             y, classes = encode(y, regression, where=f"{path}, {y_name!r}")
     image = x.dtype == np.uint8 and x.ndim in (3, 4)
-    features = tuple(str(name) for name in arrays["features"]) if "features" in arrays and x_name != "features" else ()
-    dataset = Dataset(as_images(x) if image else x.astype(np.float32), y, classes, features)
+    named = "features" in arrays and x_name != "features"
+    features = tuple(str(name) for name in arrays["features"].reshape(-1)) if named else ()
+    dataset = Dataset(as_images(x) if image else as_float32(x, f"{path}, {x_name!r}"), y, classes, features)
     length(dataset)
     return dataset
 
@@ -63,7 +64,7 @@ def read_npz_arrays(path: Path) -> dict[str, np.ndarray]:
         raise ReadError(str(path), problem, "write it again with np.savez.")
     try:
         with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            arrays = {name: archive[name] for name in archive.files}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, AttributeError, TypeError, KeyError) as error:
         raise ReadError(str(path), f"is not a whole .npz archive ({error})", "write it again with np.savez.") from error
     except ValueError as error:
@@ -71,6 +72,13 @@ def read_npz_arrays(path: Path) -> dict[str, np.ndarray]:
             problem = "holds Python objects, which would run code when read"
             raise ReadError(str(path), problem, "save plain arrays of numbers or of text.") from error
         raise ReadError(str(path), f"is not a whole .npz archive ({error})", "write it again with np.savez.") from error
+    if "xl/workbook.xml" in arrays:
+        raise ReadError(str(path), "is an Excel workbook, expected CSV, .npz or IDX", "save the sheet as CSV (UTF-8).")
+    foreign = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+    if foreign:
+        problem = f"is a zip file but no .npz archive: {foreign[0]!r} is not an array"
+        raise ReadError(str(path), problem, "write it with np.savez.")
+    return arrays
 
 
 def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:

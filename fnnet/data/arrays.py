@@ -95,11 +95,6 @@ def split(
     groups = np.asarray(y) if labels and stratify is not False else np.zeros(rows, np.int32)
     shuffled = _permutation(rows, seed)
     parts = _stratified_parts(shuffled, groups[shuffled], fractions)
-    if not all(len(part) for part in parts):
-        sizes = tuple(len(part) for part in parts)
-        raise DataError(
-            "split", f"every part must have a row, got parts of {sizes} of {rows} rows", "use larger fractions."
-        )
     return tuple(take(dataset, part) for part in parts)
 
 
@@ -150,6 +145,12 @@ def _largest_remainder(shares: np.ndarray, total: int) -> np.ndarray:
 def _stratified_parts(rows: np.ndarray, groups: np.ndarray, fractions: Sequence[float]) -> list[np.ndarray]:
     """Return `rows` in disjoint parts with the groups in proportion: parts are cut off one after another."""
     sizes = _largest_remainder(np.array(fractions) * len(rows), len(rows))
+    if not all(sizes):
+        raise DataError(
+            "split",
+            f"every part must have a row, got parts of {tuple(sizes.tolist())} of {len(rows)} rows",
+            "use larger fractions, or more data.",
+        )
     parts = []
     for size in sizes[:-1]:
         _, group, counts = np.unique(groups, return_inverse=True, return_counts=True)

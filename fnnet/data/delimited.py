@@ -68,6 +68,8 @@ def read_csv(
         text = cells.columns[target]
         _check_present(cells, target)
         y, classes = encode(text, regression, where=f"{cells.path}, column {target!r}")
+        if classes is None:
+            _check_finite(cells, target, text.astype(np.float64))
     kinds = columns or {name: "category" if name in categorical else "" for name in cells.columns if name != target}
     x = {name: _column(cells, name, kind, missing) for name, kind in kinds.items()}
     if not x:
@@ -162,7 +164,7 @@ def _column(cells: Cells, name: str, kind: str, missing: str) -> np.ndarray:
     if kind != "category":
         try:
             values = text.astype(np.float64)
-            if not np.isnan(values).any():
+            if np.isfinite(values).all():
                 return values
         except ValueError:
             pass  # text, or missing cells among numbers: what follows tells, and takes longer
@@ -171,7 +173,7 @@ def _column(cells: Cells, name: str, kind: str, missing: str) -> np.ndarray:
     absent = _absent(text)
     if kind != "category":
         try:
-            return np.where(absent, "nan", text).astype(np.float64)
+            values = np.where(absent, "nan", text).astype(np.float64)
         except ValueError:
             numeric = np.array([_is_number(cell) for cell in text])
             present = max(1, int((~absent).sum()))
@@ -183,6 +185,9 @@ def _column(cells: Cells, name: str, kind: str, missing: str) -> np.ndarray:
                     f"{int((numeric & ~absent).sum())} of {present} cells are numbers",
                     f"correct the cell, or read the column as categories: categorical=[{name!r}].",
                 ) from None
+        else:
+            _check_finite(cells, name, values)
+            return values
     return np.where(absent, "", text)
 
 
@@ -196,6 +201,16 @@ def _check_present(cells: Cells, name: str) -> None:
             f"{int(absent.sum())} of {len(absent)} cells of this column are",
             "fill or drop these rows, or, for a column that is not the target, read with missing='mean'.",
         )
+
+
+def _check_finite(cells: Cells, name: str, values: np.ndarray) -> None:
+    infinite = np.isinf(values)
+    if infinite.any():
+        row = int(np.flatnonzero(infinite)[0])
+        problem = (
+            f"column {name!r}, line {cells.lines[row]}: expected a finite number, got {str(cells.columns[name][row])!r}"
+        )
+        raise DataError(cells.path, problem, "correct the cell, or drop the row.")
 
 
 def _absent(text: np.ndarray) -> np.ndarray:

@@ -37,6 +37,7 @@ def read(
     """
     path = Path(path)
     if path.is_dir():
+        _check_no_target(path, "IDX", target)
         return read_idx(_images_in(path, part))
     if not path.exists():
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*")], n=1)
@@ -46,14 +47,20 @@ def read(
         if head.startswith(magic[:4]):
             raise ReadError(str(path), f"is {kind}, expected CSV, .npz or IDX", "convert it, e.g. with np.savez.")
     if head[:2] == b"PK" or path.suffix == ".npz":
-        if target is not None:
-            raise DataError(
-                str(path), f"an .npz archive has no columns to choose {target!r} from", "name the array 'y'."
-            )
+        _check_no_target(path, ".npz", target)
         return read_npz(path, part=part, regression=regression)
     if head[:2] == b"\0\0" or "ubyte" in path.name or ".idx" in path.name:
+        _check_no_target(path, "IDX", target)
         return read_idx(path)
     return read_csv(path, target, columns=columns, categorical=categorical, missing=missing, regression=regression)
+
+
+def _check_no_target(path: Path, kind: str, target: str | None) -> None:
+    """Raise DataError if a target is named in a format that has no columns."""
+    if target is not None:
+        fix = "name no target: labels are the file beside the images." if kind == "IDX" else "name the array 'y'."
+        article = "an IDX file" if kind == "IDX" else "an .npz archive"
+        raise DataError(str(path), f"{article} has no columns to choose {target!r} from", fix)
 
 
 def _images_in(directory: Path, part: str) -> Path:

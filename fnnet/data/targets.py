@@ -25,7 +25,11 @@ def encode(
     >>> encode(np.array(["cat", "dog", "cat"]))
     (array([0, 1, 0], dtype=int32), ('cat', 'dog'))
     """
-    if values.ndim == 2 and values.shape[1] == 1 and values.dtype.kind not in "fc":
+    if values.dtype.kind == "S":
+        values = np.char.decode(values, "utf-8", "replace")
+    if values.dtype.kind not in "biufUO":
+        raise DataError(where, f"must be numbers or text, got dtype {values.dtype}", "convert it first.")
+    if values.ndim == 2 and values.shape[1] == 1 and values.dtype.kind != "f":
         values = values[:, 0]
     from_text = values.dtype.kind in "UO"
     if from_text:
@@ -41,7 +45,7 @@ def encode(
                 f"must be numbers for regression, got text such as {str(values[0])!r}",
                 "choose another target, or regression=False.",
             )
-        return values.astype(np.float32).reshape(len(values), -1), None
+        return as_float32(values, where).reshape(len(values), -1), None
     if values.ndim > 1 and values.shape[1:] != (1,):
         raise DataError(
             where, f"must be one label for each row, got shape {values.shape}", "pass labels of shape (n,)."
@@ -77,6 +81,18 @@ def relabel(dataset: Dataset, classes: Sequence[str] | None) -> Dataset:
         raise DataError("target", f"the label {name!r} is not a class of the training data", near_matches(name, place))
     table = np.array([place.get(name, -1) for name in dataset.classes], np.int32)
     return dataset._replace(y=table[np.asarray(dataset.y)], classes=tuple(classes))
+
+
+def as_float32(values: np.ndarray, where: str) -> np.ndarray:
+    """Return numbers as float32; DataError if a finite one is beyond its range (3.4e38). NaN and infinity pass."""
+    with np.errstate(over="ignore"):
+        result = values.astype(np.float32)
+    lost = np.isinf(result) & np.isfinite(values)
+    if lost.any():
+        place = tuple(int(i) for i in np.argwhere(lost)[0])
+        problem = f"must be within the range of float32 (3.4e38), got {values[place]} at row {place[0]}"
+        raise DataError(where, problem, "choose another unit.")
+    return result
 
 
 def _numbers(cells: np.ndarray) -> np.ndarray:

@@ -21,6 +21,11 @@ X, Y = np.arange(12.0).reshape(4, 3), np.array([2, 0, 2, 5])
 MEMBER = io.BytesIO()
 with zipfile.ZipFile(MEMBER, "w") as archive:
     archive.writestr("x.npy", b"\x93NUMPY\x01\x00\x04\x00{}\n\n" + bytes(8))
+WORKBOOK, PLAIN = io.BytesIO(), io.BytesIO()
+with zipfile.ZipFile(WORKBOOK, "w") as archive:
+    archive.writestr("xl/workbook.xml", "<workbook/>")
+with zipfile.ZipFile(PLAIN, "w") as archive:
+    archive.writestr("x", "1,2")
 IMAGES = np.arange(3 * 2 * 2, dtype=np.uint8).reshape(3, 2, 2) * 23
 
 
@@ -47,6 +52,7 @@ ARCHIVES = {
     "data, target": ({"data": X, "target": Y / 2}, "train", X, [[1.0], [0.0], [1.0], [2.5]], None),
     "column": ({"x": X, "y": Y[:, None]}, "train", X, [1, 0, 1, 2], ("0", "2", "5")),
     "text": ({"x": X, "y": np.array(list("baba"))}, "train", X, [1, 0, 1, 0], ("a", "b")),
+    "bytes": ({"x": X, "y": np.array([b"b", b"a", b"b", b"a"])}, "train", X, [1, 0, 1, 0], ("a", "b")),
     "named": ({"x": X, "y": Y, "classes": np.array(list("abcdef"))}, "train", X, [2, 0, 2, 5], tuple("abcdef")),
     "images": ({"images": IMAGES, "labels": Y[:3]}, "train", IMAGES[..., None] / 255, [1, 0, 1], ("0", "2")),
 }
@@ -88,6 +94,11 @@ BAD_ARCHIVES = {
     "text in x": (npz(x=X.astype(str)), ReadError, "'x' must hold numbers, got dtype <U"),
     "rows": (npz(x=X, y=Y[:3]), DataError, "'x' of shape (4, 3) and 'y' of shape (3,) differ in their rows"),
     "no rows": (npz(x=X[:0], y=Y[:0]), DataError, "at least one example, got 0"),
+    "workbook": (WORKBOOK.getvalue(), ReadError, "is an Excel workbook, expected CSV, .npz or IDX"),
+    "plain zip": (PLAIN.getvalue(), ReadError, "is a zip file but no .npz archive: 'x' is not an array"),
+    "dates": (npz(x=X, y=Y.astype("M8[D]")), DataError, "'y': must be numbers or text, got dtype datetime64[D]"),
+    "complex": (npz(x=X, y=Y * 1j), DataError, "'y': must be numbers or text, got dtype complex128"),
+    "large": (npz(x=X * 1e300), DataError, "'x': must be within the range of float32 (3.4e38), got 1e+300 at row 0"),
     "classes": (npz(x=X, y=Y, classes=np.array(["a", "b"])), DataError, "from 0 to 1, the last class, got 2 at row 0"),
 }
 
@@ -102,6 +113,9 @@ def test_bad_archives_say_what_is_wrong(tmp_path, raw, error, said):
 def test_an_archive_has_no_columns(tmp_path):
     with pytest.raises(DataError, match="has no columns to choose 'price' from"):
         data.read(put(tmp_path / "file.npz", npz(x=X, y=Y)), "price")
+    for path in (put(tmp_path / NAMES[0], GOOD), tmp_path):
+        with pytest.raises(DataError, match="an IDX file has no columns to choose 'price' from"):
+            data.read(path, "price")
 
 
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")

@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import sys
 
-from fnnet.errors import ExtraMissingError, FnnetError, needs_extra
+from fnnet.errors import FnnetError, needs_extra
 
 
 def main() -> None:
-    """Run the command line; a mistake in the input prints its error and exits with 1, a wrong usage with 2."""
+    """Run the command line. It exits with 1 for a mistake in the input, 2 for a wrong usage, and 130 after Ctrl-C."""
     try:
         with needs_extra("fnnet", "all"):
             from fnnet.cli.commands import app
         app()
-    except (FnnetError, ExtraMissingError, ValueError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(1)
+    except (FnnetError, ValueError, OverflowError) as error:
+        _end(1, f"error: {error}")
+    except OSError as error:  # where the error knows no better, its own words: the system's and the path
+        _end(1, f"error: {error.filename or 'system'}: {error.strerror or error}\n  Fix: choose another path.")
+    except RuntimeError as error:  # of XLA: too large for this machine
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        _end(1, f"error: {error}\n  Fix: pass smaller --hidden or --batch-size.")
+    except KeyboardInterrupt:
+        _end(130, "interrupted")
+    except SystemExit as end:  # typer's, which says nothing of Ctrl-C
+        if end.code == 130:
+            _end(130, "interrupted")
+        raise
+
+
+def _end(code: int, message: str) -> None:
+    sys.stderr.write(f"{message}\n")
+    sys.exit(code)

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from fnnet import callbacks, data, fitting, sampling, training
+from fnnet import __version__, callbacks, data, fitting, sampling, training
 from fnnet.cli import runs
 from fnnet.cli.experiments import (
     ACTIVATIONS,
@@ -43,6 +43,8 @@ Activation = Enum("Activation", {name: name for name in ACTIVATIONS}, type=str) 
 OptimizerName = Enum("OptimizerName", {name: name for name in OPTIMIZERS}, type=str)  # type: ignore[misc]
 ScheduleName = Enum("ScheduleName", {name: name for name in SCHEDULES}, type=str)  # type: ignore[misc]
 
+MissingCells = Enum("MissingCells", {"error": "error", "mean": "mean"}, type=str)
+
 Source = Annotated[
     str,
     typer.Argument(help=f"A CSV, .npz or IDX file, or a built-in data set: {', '.join(SOURCES)}.", metavar="SOURCE"),
@@ -55,13 +57,42 @@ Act = Annotated[
 ]
 Rule = Annotated[OptimizerName, typer.Option(help=f"Rule of the updates: {', '.join(OPTIMIZERS)}.", metavar="NAME")]
 Course = Annotated[ScheduleName, typer.Option(help=f"Course of the rate: {', '.join(SCHEDULES)}.", metavar="NAME")]
+Missing = Annotated[
+    MissingCells,
+    typer.Option(
+        help="Missing cells of a CSV file are an error, or filled with the training mean.", metavar="error|mean"
+    ),
+]
+Regression = Annotated[
+    bool | None,
+    typer.Option(
+        "--regression/--classes", help="What the target of a file is (default: whole numbers and text are classes)."
+    ),
+]
 BatchSize = Annotated[int, typer.Option(help="Examples in an update.", min=1)]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"fnnet {__version__} (jax {jax.__version__})")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Train, evaluate and use neural networks on tables, arrays and images."""
 
 
 @app.command()
 def train(
     source: Source,
     target: Target = None,
+    regression: Regression = None,
+    missing: Missing = MissingCells("error"),
     hidden: Hidden = "128",
     activation: Act = Activation("relu"),
     optimizer: Rule = OptimizerName("adam"),
@@ -69,7 +100,9 @@ def train(
     schedule: Course = ScheduleName("constant"),
     epochs: Annotated[int, typer.Option(help="Passes over the training data.", min=1)] = 30,
     batch_size: BatchSize = 32,
-    seed: Annotated[int, typer.Option(help="Decides the split, the initial weights and the order.", min=0)] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Decides the split, the initial weights and the order.", min=0, max=2**31 - 1)
+    ] = 0,
     out: Annotated[
         Path | None, typer.Option(help="Run directory (default: the next free one of runs/SOURCE, runs/SOURCE-2, ...).")
     ] = None,
@@ -89,9 +122,11 @@ def train(
         epochs,
         batch_size,
         seed,
+        missing.value,
     )
     directory = _free_directory(source, out, overwrite)
-    parts = data.split(with_targets(source, read_source(source, target)), (0.7, 0.15, 0.15), seed=seed)
+    dataset = read_source(source, target, missing=missing.value, regression=regression)
+    parts = data.split(with_targets(source, dataset), (0.7, 0.15, 0.15), seed=seed)
     schema = data.fit_schema(parts[0])
     training_part, validation, test = (data.apply_schema(schema, part) for part in parts)
     sampling.check_batch_size(sampling.length(training_part.x), batch_size, where="the training part")
@@ -101,19 +136,22 @@ def train(
     steps = epochs * (sampling.length(training_part.x) // batch_size)
     task = make_task(settings, net, len(schema.classes or ()), scale, steps)
     listeners = [] if quiet else [callbacks.progress(Path(source).stem)]
-    result = fitting.fit(
-        task,
-        training_part.arrays,
-        key=jax.random.key(seed),
-        epochs=epochs,
-        batch_size=batch_size,
-        validation=validation.arrays,
-        callbacks=listeners,
-    )
-    values = _scalars(training.evaluate(task, result.state, test.arrays))
-    state = result.state
-    run = runs.Run(settings, schema, outputs, mean, scale, state.params, state.state, values)
-    runs.save(directory, run, result.metrics)
+    with runs.place(directory):
+        result = fitting.fit(
+            task,
+            training_part.arrays,
+            key=jax.random.key(seed),
+            epochs=epochs,
+            batch_size=batch_size,
+            validation=validation.arrays,
+            callbacks=listeners,
+        )
+        values = _scalars(training.evaluate(task, result.state, test.arrays))
+        state = result.state
+        run = runs.Run(settings, schema, outputs, mean, scale, state.params, state.state, values)
+        runs.save(directory, run, result.metrics)
+    if not np.isfinite(list(values.values())).all():
+        typer.echo("warning: the test metrics are not finite: train with a lower --learning-rate.", err=True)
     if not quiet:
         _print_table(f"test metrics ({len(test.y)} examples)", values)
         typer.echo(f"saved to {directory}: {', '.join(sorted(path.name for path in directory.iterdir()))}")
@@ -131,9 +169,10 @@ def evaluate(
     if part not in ("all", "test"):
         raise typer.BadParameter(f"must be 'all' or 'test', got {part!r}", param_hint="--part")
     run = runs.load(run_directory)
-    dataset = with_targets(source, read_source(source, run.settings.target, run.schema))
+    settings = run.settings
+    dataset = with_targets(source, read_source(source, settings.target, run.schema, missing=settings.missing))
     if part == "test":
-        dataset = data.split(dataset, (0.7, 0.15, 0.15), seed=run.settings.seed)[2]
+        dataset = data.split(dataset, (0.7, 0.15, 0.15), seed=settings.seed)[2]
     dataset = data.apply_schema(run.schema, dataset)
     data.check(dataset)
     values = training.evaluate(_task(run), _train_state(run), dataset.arrays)
@@ -147,9 +186,14 @@ def predict(
     out: Annotated[Path | None, typer.Option(help="A .csv or .npz file (default: CSV to standard output).")] = None,
 ) -> None:
     """Write what a saved RUN predicts for each row of SOURCE: the class and its probabilities, or the numbers."""
+    if out is not None and out.suffix not in (".csv", ".npz"):
+        raise typer.BadParameter(f"must end in .csv or .npz, got {str(out)!r}", param_hint="--out")
+    if out is not None and not out.parent.is_dir():
+        raise typer.BadParameter(f"{out.parent} is not a directory", param_hint="--out")
     run = runs.load(run_directory)
-    dataset = data.apply_schema(run.schema, read_source(source, None, run.schema)._replace(y=None))
-    data.check((dataset.x,))
+    dataset = read_source(source, None, run.schema, missing=run.settings.missing)._replace(y=None)
+    dataset = data.apply_schema(run.schema, dataset)
+    data.check(dataset._replace(y=()))
     outputs = training.predict(_task(run), _train_state(run), jnp.asarray(dataset.x))
     columns = _prediction_columns(run, np.asarray(outputs, np.float64))
     if out is None:
@@ -168,6 +212,8 @@ def summary(
         str, typer.Argument(help="A run directory, or a SOURCE as of `fnnet train`.", metavar="RUN|SOURCE")
     ],
     target: Target = None,
+    regression: Regression = None,
+    missing: Missing = MissingCells("error"),
     hidden: Hidden = "128",
     activation: Act = Activation("relu"),
     batch_size: BatchSize = 32,
@@ -177,7 +223,7 @@ def summary(
         run = runs.load(Path(what))
         net, schema = run.net, run.schema
     else:
-        dataset = with_targets(what, read_source(what, target))
+        dataset = with_targets(what, read_source(what, target, missing=missing.value, regression=regression))
         schema = data.fit_schema(dataset)
         outputs = len(schema.classes) if schema.classes else dataset.y.shape[1]
         settings = Settings(what, hidden=parse_hidden(hidden), activation=activation.value)
@@ -202,7 +248,7 @@ def parse_hidden(text: str) -> tuple[int, ...]:
         units = tuple(int(part) for part in text.split(",")) if text.strip() else ()
     except ValueError:
         units = (0,)
-    if min(units, default=1) < 1:
+    if min(units, default=1) < 1 or max(units, default=1) >= 2**31:
         raise typer.BadParameter(f"must be positive whole numbers such as 128,64, got {text!r}", param_hint="--hidden")
     return units
 

@@ -14,7 +14,7 @@ from fnnet import activations, data, losses, metrics, optimizers, schedules
 from fnnet.compose import serial
 from fnnet.core import Layer, Optimizer, Task, stateless
 from fnnet.data import Dataset, Schema
-from fnnet.errors import ReadError, near_matches
+from fnnet.errors import DataError, ReadError, near_matches
 from fnnet.layers import dense
 
 SOURCES: dict[str, Callable[[], Dataset]] = {
@@ -63,22 +63,33 @@ class Settings(NamedTuple):
     epochs: int = 30
     batch_size: int = 32
     seed: int = 0
+    missing: str = "error"
 
 
-def read_source(source: str, target: str | None = None, schema: Schema | None = None) -> Dataset:
+def read_source(
+    source: str,
+    target: str | None = None,
+    schema: Schema | None = None,
+    *,
+    missing: str = "error",
+    regression: bool | None = None,
+) -> Dataset:
     """Return the data set called `source`, or the one in the file; with a `schema`, read as in training.
 
-    Raises: ReadError with near matches if it is neither.
+    Raises: ReadError with near matches if it is neither; DataError if a `target` is named in a built-in data set.
     """
     if source in SOURCES:
+        if schema is None and (target is not None or regression is not None):
+            fix = "leave out --target, --regression and --classes: they are for files."
+            raise DataError(source, "is a built-in data set, whose target is given", fix)
         return SOURCES[source]()
     if not Path(source).exists() and not Path(source).suffix and "/" not in source:
         fix = near_matches(source, SOURCES) + " Or pass the path of a CSV, .npz or IDX file."
         raise ReadError("source", f"{source!r} is neither a built-in data set nor a file", fix)
     if schema is None:
-        return data.read(source, target)
+        return data.read(source, target, missing=missing, regression=regression)
     columns = data.column_kinds(schema) if schema.shape is None else None
-    return data.read(source, target, columns=columns, regression=schema.classes is None)
+    return data.read(source, target, columns=columns, missing=missing, regression=schema.classes is None)
 
 
 def make_net(settings: Settings, outputs: int, mean: Sequence[float] = (), scale: Sequence[float] = ()) -> Layer:
@@ -98,6 +109,10 @@ def make_net(settings: Settings, outputs: int, mean: Sequence[float] = (), scale
 def make_task(settings: Settings, net: Layer, classes: int, scale: Sequence[float], steps: int) -> Task:
     """Return the task of training `net`: by cross-entropy if there are classes, else by squared error over `scale`."""
     optimizer = OPTIMIZERS[settings.optimizer](SCHEDULES[settings.schedule](settings.learning_rate, steps))
+    if classes == 1:
+        raise DataError(
+            "target", "expected at least 2 classes, got 1", "add rows of another class, or choose another target."
+        )
     if classes:
         return Task(net, losses.cross_entropy, optimizer, (metrics.accuracy(), metrics.f1(classes, average="macro")))
     factor = np.asarray(scale, np.float32)[None]

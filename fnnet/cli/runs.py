@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,10 +14,10 @@ import numpy as np
 import tomli_w
 
 from fnnet import checkpoints, data
-from fnnet.cli.experiments import Settings, make_net
+from fnnet.cli.experiments import Settings, make_net, make_task
 from fnnet.core import Layer, Params, State
 from fnnet.data import Schema
-from fnnet.errors import ReadError
+from fnnet.errors import ReadError, needs_extra
 from fnnet.plotting import learning_curves
 from fnnet.writing import replacing
 
@@ -41,9 +43,30 @@ class Run(NamedTuple):
         return make_net(self.settings, self.outputs, self.mean, self.scale)
 
 
+@contextmanager
+def place(directory: Path) -> Iterator[None]:
+    """Make the directory for the training within, and raise before it what `save` would raise after it.
+
+    A directory in which nothing was saved, since the training failed, is taken away again.
+
+    Raises: ExtraMissingError without safetensors or matplotlib; OSError unless files can be written there.
+    """
+    with needs_extra("fnnet train", "all"):
+        import matplotlib.figure  # noqa: F401
+        import safetensors  # noqa: F401
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+        yield
+    except BaseException:
+        with suppress(OSError):  # not empty: it is of an earlier run
+            directory.rmdir()
+        raise
+
+
 def save(directory: Path, run: Run, history: Mapping[str, np.ndarray]) -> None:
     """Write the run directory. The configuration comes last: a directory that has one is whole."""
-    directory.mkdir(parents=True, exist_ok=True)
     (directory / "config.toml").unlink(missing_ok=True)
     checkpoints.save_weights(directory / "weights.safetensors", run.params, run.state)
     data.write_csv(directory / "history.csv", {name: column for name, column in history.items() if column.ndim == 1})
@@ -77,7 +100,9 @@ def load(directory: Path) -> Run:
         network = config["network"]
         schema = data.schema_from_dict(config["schema"])
         mean, scale = tuple(network["mean"]), tuple(network["scale"])
-        make_net(settings, network["outputs"], mean, scale)
+        make_task(settings, make_net(settings, network["outputs"], mean, scale), len(schema.classes or ()), scale, 1)
+        if network["outputs"] != len(schema.classes or mean):
+            raise ValueError(f"{network['outputs']} outputs")
     except (KeyError, TypeError, ValueError) as error:
         raise ReadError(
             str(path), f"lacks or has a wrong entry ({error})", "train again, or restore the file."

@@ -37,5 +37,5 @@ def learning_curves(metrics: Mapping[str, np.ndarray], *, title: str = "") -> Fi
         axes.set(xlabel="epoch", ylabel=name.replace("_", " "))
         axes.grid(visible=True, alpha=0.3)
         axes.legend()
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     return figure

@@ -160,6 +160,11 @@ def test_help_shows_defaults_and_choices(fnnet):
         (("train", "iris", "--batch-size", "400", "--quiet"), 1, ["batch_size of at most the 105", "got 400"]),
         (("evaluate", "nowhere", "iris"), 1, ["nowhere", "not a run directory"]),
         (("nonsense",), 2, ["nonsense"]),
+        (("train", "iris", "--target", "species"), 1, ["iris: is a built-in data set", "leave out --target"]),
+        (("train", "iris", "--hidden", "9" * 30, "--quiet"), 2, ["--hidden"]),
+        (("train", "iris", "--seed", "9" * 30), 2, ["--seed"]),
+        (("predict", "run", "iris", "--out", "p.parquet"), 2, ["must end in .csv or .npz, got 'p.parquet'"]),
+        (("predict", "run", "iris", "--out", "absent/p.csv"), 2, ["absent is not a directory"]),
     ],
 )
 def test_mistakes(fnnet, arguments, code, words):
@@ -188,6 +193,8 @@ def test_damaged_and_newer_runs(fnnet, tmp_path):
         (whole.replace("format = 1", "format = 2"), "of format 2, expected at most 1"),
         (whole.replace("format = 1", ""), "no format number"),
         (whole.replace("optimizer", "optimiser"), "wrong entry"),
+        (whole.replace('"adam"', '"adman"'), "wrong entry"),
+        (whole.replace("outputs = 3", "outputs = 4"), "wrong entry"),
         (whole + "[", "is damaged"),
     ):
         config.write_text(text)
@@ -227,3 +234,108 @@ def test_summary_of_a_source(fnnet):
     assert code == 0
     assert "parameters   249" in out
     assert "body/dense_1" in out
+
+
+def test_version(fnnet):
+    code, out, _ = fnnet("--version")
+    assert code == 0
+    assert fn.__version__ in out
+
+
+TABLES = {
+    "one class": ("x,t\n" + "1,a\n2,a\n" * 30, "target: expected at least 2 classes, got 1"),
+    "two rows": ("x,t\n1,a\n2,b\n", "split: every part must have a row, got parts of (2, 0, 0) of 2 rows"),
+    "five rows": ("x,t\n" + "1,a\n" * 3 + "2,b\n" * 2, "the training part: expected batch_size of at most the 3"),
+    "infinite": ("x,t\n1,a\ninf,b\n", "column 'x', line 3: expected a finite number, got 'inf'"),
+    "infinite target": ("x,t\n1,2.5\n2,-inf\n", "column 't', line 3: expected a finite number, got '-inf'"),
+    "large target": ("x,t\n1,2.5\n2,1e300\n", "must be within the range of float32 (3.4e38), got 1e+300 at row 1"),
+}
+
+
+@pytest.mark.parametrize(("text", "words"), TABLES.values(), ids=TABLES)
+def test_tables_that_cannot_be_learnt_from(fnnet, tmp_path, text, words):
+    """The error comes before the training, and leaves no directory."""
+    (tmp_path / "own.csv").write_text(text)
+    code, _, err = fnnet("train", "own.csv", "--target", "t", *QUICK)
+    assert code == 1
+    assert words in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_missing_cells_and_the_kind_of_the_target_can_be_told(fnnet, tmp_path):
+    """With --missing mean gaps are filled in training and in use; --regression takes whole numbers as numbers."""
+    rows = "".join(f"{n if n % 7 else ''},{'ab'[n % 2]},{n % 9}\n" for n in range(60))
+    (tmp_path / "gaps.csv").write_text("x,kind,t\n" + rows)
+    options = ("train", "gaps.csv", "--target", "t", *QUICK, "--out", "run")
+    code, _, err = fnnet(*options)
+    assert code == 1
+    assert "line 2: the cell is missing" in err
+    code, _, err = fnnet(*options, "--missing", "mean", "--regression")
+    assert code == 0, err
+    assert "r2" in fnnet("evaluate", "run", "gaps.csv")[1]
+    assert fnnet("predict", "run", "gaps.csv")[1].startswith("prediction\n")
+
+
+def test_a_title_is_not_mathematics(fnnet, tmp_path):
+    write_animals("a$x_$.csv")
+    code, _, err = fnnet("train", "a$x_$.csv", "--target", "kind", *QUICK)
+    assert code == 0, err
+
+
+def test_where_nothing_can_be_written_is_told_before_the_training(fnnet, tmp_path, monkeypatch):
+    """Also without an extra that saving needs; no directory is left behind."""
+    trained = []
+    monkeypatch.setattr("fnnet.fitting.fit", lambda *_, **__: trained.append(1))
+    (tmp_path / "file").write_text("mine")
+    code, _, err = fnnet("train", "iris", *QUICK, "--out", "file/run")
+    assert code == 1
+    assert err.startswith("error: file")
+    assert "Not a directory" in err
+
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied", "locked/x")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tempfile.TemporaryFile", refuse)
+        code, _, err = fnnet("train", "iris", *QUICK, "--out", "locked")
+    assert (code, err) == (1, "error: locked/x: Permission denied\n  Fix: choose another path.\n")
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    code, _, err = fnnet("train", "iris", *QUICK, "--out", "bare")
+    assert code == 1
+    assert "pip install 'fnnet[all]'" in err
+    assert not trained
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_interrupted_training_ends_in_one_line(fnnet, tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fnnet.fitting.fit", interrupt)
+    assert fnnet("train", "iris", *QUICK, "--out", "run") == (130, "", "interrupted\n")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(RuntimeError("RESOURCE_EXHAUSTED: 9 TB"), 1), (RuntimeError("a fault of fnnet"), None)]
+)
+def test_too_large_for_the_machine(fnnet, monkeypatch, error, code):
+    """What the machine cannot hold is a mistake of size; any other fault keeps its traceback."""
+
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("fnnet.fitting.fit", fail)
+    if code is None:
+        with pytest.raises(RuntimeError, match="a fault of fnnet"):
+            fnnet("train", "iris", *QUICK)
+        return
+    got, _, err = fnnet("train", "iris", *QUICK)
+    assert got == code
+    assert "smaller --hidden" in err
+
+
+def test_a_run_that_diverged_says_so(fnnet):
+    code, _, err = fnnet("train", "iris", *QUICK, "--optimizer", "sgd", "--learning-rate", "1e30")
+    assert code == 0
+    assert "not finite: train with a lower --learning-rate" in err

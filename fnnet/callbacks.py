@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TextIO, TypeAlias
 
 from fnnet.core import TrainState
@@ -44,6 +45,25 @@ def progress(title: str = "training", *, stream: TextIO | None = None) -> Callba
         return _lines(title, stream)
     console = Console(file=stream)
     return _bar(title, console) if console.is_terminal else _lines(title, stream)
+
+
+@contextmanager
+def ended(callback: Callback) -> Iterator[Callback]:
+    """Give a listener that tells `callback` the end of the run even if an error or Ctrl-C breaks it off.
+
+    So a progress bar leaves the terminal as it was.
+    """
+    last: list[Event] = []
+
+    def listen(event: Event) -> bool | None:
+        last[:] = [event]
+        return callback(event)
+
+    try:
+        yield listen
+    finally:
+        if last and last[0].kind != "end":
+            callback(last[0]._replace(kind="end"))
 
 
 def describe(logs: dict[str, Any]) -> str:

@@ -135,8 +135,8 @@ def train(
     net = make_net(settings, outputs, mean, scale)
     steps = epochs * (sampling.length(training_part.x) // batch_size)
     task = make_task(settings, net, len(schema.classes or ()), scale, steps)
-    listeners = [] if quiet else [callbacks.progress(Path(source).stem)]
-    with runs.place(directory):
+    progress = (lambda event: None) if quiet else callbacks.progress(Path(source).stem)
+    with runs.place(directory), callbacks.ended(progress) as listener:
         result = fitting.fit(
             task,
             training_part.arrays,
@@ -144,7 +144,7 @@ def train(
             epochs=epochs,
             batch_size=batch_size,
             validation=validation.arrays,
-            callbacks=listeners,
+            callbacks=[listener],
         )
         values = _scalars(training.evaluate(task, result.state, test.arrays))
         state = result.state

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple, TextIO, TypeAlias
 
 from fnnet.core import TrainState
@@ -15,7 +14,7 @@ class Event(NamedTuple):
 
     `logs` holds the mean training loss since the last event of its kind and, for an epoch, the validation metrics under
     ``val_`` names. `seconds` have passed since the start. `state` is valid during the call only: the next chunk reuses
-    its buffers.
+    its buffers. The end is told even if an error or Ctrl-C breaks the run off; its `state` may then be gone.
     """
 
     kind: str
@@ -45,25 +44,6 @@ def progress(title: str = "training", *, stream: TextIO | None = None) -> Callba
         return _lines(title, stream)
     console = Console(file=stream)
     return _bar(title, console) if console.is_terminal else _lines(title, stream)
-
-
-@contextmanager
-def ended(callback: Callback) -> Iterator[Callback]:
-    """Give a listener that tells `callback` the end of the run even if an error or Ctrl-C breaks it off.
-
-    So a progress bar leaves the terminal as it was.
-    """
-    last: list[Event] = []
-
-    def listen(event: Event) -> bool | None:
-        last[:] = [event]
-        return callback(event)
-
-    try:
-        yield listen
-    finally:
-        if last and last[0].kind != "end":
-            callback(last[0]._replace(kind="end"))
 
 
 def describe(logs: dict[str, Any]) -> str:

@@ -100,20 +100,23 @@ def _train(
     losses: list[np.ndarray] = [np.zeros(0, np.float32)]
     told = 1  # how many chunks of losses are in the table
     table: list[dict[str, Any]] = []
-    stop = _tell(callbacks, plan, "start", ts, {})
-    while at < plan.last and not stop:
-        length = min(pace, _CAPACITY, plan.last - at, plan.per_epoch - at % plan.per_epoch)
-        began = time.perf_counter()
-        ts, chunk = _chunk(task, ts, data, length, plan.batch_size)
-        losses.append(np.asarray(chunk)[:length])
-        pace = _next_pace(length, time.perf_counter() - began)
-        at += length
-        stop = _tell(callbacks, plan, "chunk", ts, {"loss": float(losses[-1].mean())})
-        if at % plan.per_epoch == 0 or at == plan.last:
-            table.append(_epoch_row(task, ts, plan.per_epoch, np.concatenate(losses[told:]), validation))
-            told = len(losses)
-            stop = _tell(callbacks, plan, "epoch", ts, table[-1]) or stop
-    _tell(callbacks, plan, "end", ts, table[-1] if table else {})
+    tell = partial(_tell, callbacks, plan)
+    try:
+        stop = tell("start", at, ts, {})
+        while at < plan.last and not stop:
+            length = min(pace, _CAPACITY, plan.last - at, plan.per_epoch - at % plan.per_epoch)
+            began = time.perf_counter()
+            ts, chunk = _chunk(task, ts, data, length, plan.batch_size)
+            losses.append(np.asarray(chunk)[:length])
+            pace = _next_pace(length, time.perf_counter() - began)
+            at += length
+            stop = tell("chunk", at, ts, {"loss": float(losses[-1].mean())})
+            if at % plan.per_epoch == 0 or at == plan.last:
+                table.append(_epoch_row(task, ts, plan.per_epoch, np.concatenate(losses[told:]), validation))
+                told = len(losses)
+                stop = tell("epoch", at, ts, table[-1]) or stop
+    finally:  # an error or Ctrl-C ends the run too: what listens may hold a terminal or a file
+        tell("end", at, ts, table[-1] if table else {})
     history = {"step": np.arange(plan.first, at) + 1, "loss": np.concatenate(losses)}
     return Fit(ts, history, {name: np.asarray([row[name] for row in table]) for name in (table[0] if table else ())})
 
@@ -147,10 +150,12 @@ def _epoch_row(
     return row | {f"val_{name}": value for name, value in values.items()}
 
 
-def _tell(callbacks: Sequence[Callback], plan: _Plan, kind: str, ts: TrainState, logs: dict[str, Any]) -> bool:
+def _tell(
+    callbacks: Sequence[Callback], plan: _Plan, kind: str, step: int, ts: TrainState, logs: dict[str, Any]
+) -> bool:
     """Tell every callback, and return whether any asks to stop."""
     seconds = time.perf_counter() - plan.start
-    event = Event(kind, int(ts.step), plan.last, plan.per_epoch, plan.batch_size, seconds, logs, ts)
+    event = Event(kind, step, plan.last, plan.per_epoch, plan.batch_size, seconds, logs, ts)
     answers = [callback(event) for callback in callbacks]
     return any(answers)
 

@@ -101,6 +101,20 @@ def test_a_callback_ends_the_run():
     assert len(result.metrics["epoch"]) == 2
 
 
+def test_the_end_is_told_of_a_run_that_breaks_off():
+    """Ctrl-C in the middle reaches the caller, after every callback was told the end once."""
+    told = []
+
+    def break_off(event):
+        told.append(event.kind)
+        if event.kind == "chunk":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fn.fit(TASK, make_data(), key=jax.random.key(0), steps=5, batch_size=BATCH, callbacks=[break_off])
+    assert told == ["start", "chunk", "end"]
+
+
 def test_events_come_in_order():
     """start, then chunks and epochs, then end; steps never go back."""
     events = []

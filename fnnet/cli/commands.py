@@ -135,8 +135,7 @@ def train(
     net = make_net(settings, outputs, mean, scale)
     steps = epochs * (sampling.length(training_part.x) // batch_size)
     task = make_task(settings, net, len(schema.classes or ()), scale, steps)
-    progress = (lambda event: None) if quiet else callbacks.progress(Path(source).stem)
-    with runs.place(directory), callbacks.ended(progress) as listener:
+    with runs.place(directory):
         result = fitting.fit(
             task,
             training_part.arrays,
@@ -144,7 +143,7 @@ def train(
             epochs=epochs,
             batch_size=batch_size,
             validation=validation.arrays,
-            callbacks=[listener],
+            callbacks=[] if quiet else [callbacks.progress(Path(source).stem)],
         )
         values = _scalars(training.evaluate(task, result.state, test.arrays))
         state = result.state

@@ -12,7 +12,6 @@ import pytest
 from safetensors.numpy import load_file
 
 import fnnet as fn
-from fnnet import callbacks
 from fnnet.cli import main
 
 QUICK = ("--epochs", "2", "--hidden", "8", "--quiet")
@@ -340,21 +339,3 @@ def test_a_run_that_diverged_says_so(fnnet):
     code, _, err = fnnet("train", "iris", *QUICK, "--optimizer", "sgd", "--learning-rate", "1e30")
     assert code == 0
     assert "not finite: train with a lower --learning-rate" in err
-
-
-def test_progress_ends_with_an_interrupted_training():
-    """The end is told once, whether the run comes to it or is broken off."""
-    told = []
-    event = callbacks.Event("chunk", 1, 2, 1, 1, 0.0, {}, None)
-
-    def break_off():
-        with callbacks.ended(lambda event: told.append(event.kind)) as listener:
-            listener(event)
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        break_off()
-    assert told == ["chunk", "end"]
-    with callbacks.ended(lambda event: told.append(event.kind)) as listener:
-        listener(event._replace(kind="end"))
-    assert told == ["chunk", "end", "end"]

@@ -402,10 +402,16 @@ def test_two_states_share_no_buffer():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: transforms.freeze("bodi", optimizers.sgd(0.1)), "freeze: no path matches 'bodi'"),
-        (lambda: transforms.per_path({"bodi": 0.1}), "per_path: no path matches 'bodi'"),
+        (
+            lambda: transforms.freeze("bodi", optimizers.sgd(0.1)),
+            "freeze: no path matches 'bodi'\n  Fix: did you mean 'body'?",
+        ),
+        (lambda: transforms.per_path({"bodi": 0.1}), "per_path: no path matches 'bodi'\n  Fix: did you mean 'body'?"),
         (lambda: transforms.per_path({"body": optimizers.sgd(0.1)}), "per_path: no rule for 'head/bias'"),
-        (lambda: optimizers.adamw(0.1, mask="*/kernal"), "add_decayed_weights: no path matches '*/kernal'"),
+        (
+            lambda: optimizers.adamw(0.1, mask="*/kernal"),
+            "add_decayed_weights: no path matches '*/kernal'\n  Fix: use one of 'body', 'body/bias'",
+        ),
         (lambda: transforms.follow_schedules(optimizers.sgd(0.1), {"rate": schedules.constant(1.0)}), "'rate'"),
     ],
 )

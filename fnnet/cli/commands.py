@@ -126,34 +126,42 @@ def train(
     )
     directory = _free_directory(source, out, overwrite)
     dataset = read_source(source, target, missing=missing.value, regression=regression)
-    parts = data.split(with_targets(source, dataset), (0.7, 0.15, 0.15), seed=seed)
+    listeners = [] if quiet else [callbacks.progress(Path(source).stem)]
+    run, examples = _train_and_save(settings, with_targets(source, dataset), directory, listeners)
+    if not np.isfinite(list(run.test.values())).all():
+        typer.echo("warning: the test metrics are not finite: train with a lower --learning-rate.", err=True)
+    if not quiet:
+        _print_table(f"test metrics ({examples} examples)", run.test)
+        typer.echo(f"saved to {directory}: {', '.join(sorted(path.name for path in directory.iterdir()))}")
+
+
+def _train_and_save(
+    settings: Settings, dataset: data.Dataset, directory: Path, listeners: list[callbacks.Callback]
+) -> tuple[runs.Run, int]:
+    """Return the run, with the metrics of its test part, and the number of examples in that part."""
+    parts = data.split(dataset, (0.7, 0.15, 0.15), seed=settings.seed)
     schema = data.fit_schema(parts[0])
     training_part, validation, test = (data.apply_schema(schema, part) for part in parts)
-    sampling.check_batch_size(sampling.length(training_part.x), batch_size, where="the training part")
+    rows = sampling.length(training_part.x)
+    sampling.check_batch_size(rows, settings.batch_size, where="the training part")
     outputs = len(schema.classes) if schema.classes else training_part.y.shape[1]
     mean, scale = target_scale(training_part)
     net = make_net(settings, outputs, mean, scale)
-    steps = epochs * (sampling.length(training_part.x) // batch_size)
-    task = make_task(settings, net, len(schema.classes or ()), scale, steps)
+    task = make_task(settings, net, len(schema.classes or ()), scale, settings.epochs * (rows // settings.batch_size))
     with runs.place(directory):
         result = fitting.fit(
             task,
             training_part.arrays,
-            key=jax.random.key(seed),
-            epochs=epochs,
-            batch_size=batch_size,
+            key=jax.random.key(settings.seed),
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
             validation=validation.arrays,
-            callbacks=[] if quiet else [callbacks.progress(Path(source).stem)],
+            callbacks=listeners,
         )
-        values = _scalars(training.evaluate(task, result.state, test.arrays))
-        state = result.state
+        state, values = result.state, _scalars(training.evaluate(task, result.state, test.arrays))
         run = runs.Run(settings, schema, outputs, mean, scale, state.params, state.state, values)
         runs.save(directory, run, result.metrics)
-    if not np.isfinite(list(values.values())).all():
-        typer.echo("warning: the test metrics are not finite: train with a lower --learning-rate.", err=True)
-    if not quiet:
-        _print_table(f"test metrics ({len(test.y)} examples)", values)
-        typer.echo(f"saved to {directory}: {', '.join(sorted(path.name for path in directory.iterdir()))}")
+    return run, len(test.y)
 
 
 @app.command()

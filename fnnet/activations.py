@@ -61,8 +61,8 @@ __all__ = [
 ]
 
 
-def identity(x: Array) -> Array:
-    """Return `x`: the activation of a regression's last layer."""
+def identity(x: Any) -> Any:
+    """Return `x`: the activation of a regression's last layer, and the shortcut of a residual."""
     return x
 
 
@@ -270,7 +270,7 @@ TABLE: tuple[Activation, ...] = (
         "hard_swish",
         hard_swish,
         r"x \min(\max(x + 3, 0), 6) / 6",
-        lambda x: jnp.where(x > 3, 1, (2 * x + 3) / 6 * _between(x, -3, _INFINITY)),
+        lambda x: jnp.where(x > 3, 1, jnp.where(x > -3, (2 * x + 3) / 6, 0)),
         (-0.375, _INFINITY),
         "left",
         he_normal(),
@@ -285,6 +285,12 @@ Deep nets of them need normalization or residual connections; He suits their lar
 """
 
 _INITIALIZERS = {row.function: row.initializer for row in TABLE}
+
+
+def check_activation(where: str, activation: Any) -> None:
+    """Raise TypeError unless `activation` is a function or None."""
+    if activation is not None and not callable(activation):
+        raise TypeError(f"{where}: activation must be a function such as jax.nn.relu, got {activation!r}")
 
 
 def matching_initializer(activation: Callable[[Any], Any] | None) -> Initializer:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple, TextIO, TypeAlias
+from typing import Any, Literal, NamedTuple, TextIO, TypeAlias
 
 from fnnet.core import TrainState
+
+Kind: TypeAlias = Literal["start", "chunk", "epoch", "end"]
 
 
 class Event(NamedTuple):
@@ -17,7 +19,7 @@ class Event(NamedTuple):
     its buffers. The end is told even if an error or Ctrl-C breaks the run off; its `state` may then be gone.
     """
 
-    kind: str
+    kind: Kind
     step: int
     steps: int
     steps_an_epoch: int
@@ -70,19 +72,22 @@ def _is_warm(event: Event) -> bool:
 
 
 def _lines(title: str, stream: TextIO) -> Callback:
-    told: dict[str, Any] = {"first": 0, "tenths": 0, "start": None}
+    first, told = 0, 0
+    warm: Event | None = None
 
     def callback(event: Event) -> None:
+        nonlocal first, told, warm
         if event.kind == "start":
-            told.update(first=event.step, tenths=0, start=None)
+            first, told, warm = event.step, 0, None
         elif _is_warm(event):
-            told["start"] = told["start"] or event
-        tenths = 10 * (event.step - told["first"]) // max(1, event.steps - told["first"])
-        if event.kind == "epoch" and tenths > told["tenths"]:
-            told["tenths"] = tenths
+            warm = warm or event
+        tenths = 10 * (event.step - first) // max(1, event.steps - first)
+        if event.kind == "epoch" and tenths > told:
+            told = tenths
             epoch, epochs = event.step / event.steps_an_epoch, event.steps / event.steps_an_epoch
-            rate = f"{_pace(told['start'], event):,.0f} samples/s"
-            stream.write(f"{title}: epoch {epoch:.4g}/{epochs:.4g}  {describe(event.logs)}  {rate}\n")
+            pace = _pace(warm, event)
+            rate = f"  {pace:,.0f} samples/s" if pace else ""
+            stream.write(f"{title}: epoch {epoch:.4g}/{epochs:.4g}  {describe(event.logs)}{rate}\n")
             stream.flush()
 
     return callback
@@ -101,17 +106,18 @@ def _bar(title: str, console: Any) -> Callback:
     )
     bar = Progress(*columns, console=console)
     words: dict[str, Any] = {}
-    told: dict[str, Any] = {"start": None}
+    warm: Event | None = None
 
     def callback(event: Event) -> None:
+        nonlocal warm
         if event.kind == "start":
             bar.start()
             bar.add_task(title, total=event.steps, completed=event.step, rate=0.0, words="compiling")
             return
         if _is_warm(event):
-            told["start"] = told["start"] or event
+            warm = warm or event
         words.update(event.logs)
-        bar.update(bar.tasks[-1].id, completed=event.step, rate=_pace(told["start"], event), words=describe(words))
+        bar.update(bar.tasks[-1].id, completed=event.step, rate=_pace(warm, event), words=describe(words))
         if event.kind == "end":
             bar.stop()
 

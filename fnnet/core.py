@@ -71,7 +71,8 @@ class Metric(NamedTuple):
 class Task(NamedTuple):
     """What is learnt, and how: everything static about an experiment. Hashable, so it is a static argument of ``jit``.
 
-    ``loss(prediction, target) -> one value per example``; the training step takes the mean.
+    ``loss(prediction, target) -> one value per example``; the training step takes the mean. Functions are equal only to
+    themselves: make a task once, since one made again, though alike, is compiled again.
     """
 
     net: Layer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -67,8 +68,19 @@ def needs_extra(where: str, extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        problem = f"needs the module {error.name!r}, which is not installed"
-        raise ExtraMissingError(where, problem, f"pip install 'fnnet[{extra}]'") from error
+        raise _missing(where, extra, error.name) from error
+
+
+def check_extra(where: str, extra: str, *modules: str) -> None:
+    """Raise ExtraMissingError, naming the extra to install, unless all `modules` are there; none is imported."""
+    for name in modules:
+        if importlib.util.find_spec(name) is None:
+            raise _missing(where, extra, name)
+
+
+def _missing(where: str, extra: str, module: str | None) -> ExtraMissingError:
+    problem = f"needs the module {module!r}, which is not installed"
+    return ExtraMissingError(where, problem, f"pip install 'fnnet[{extra}]'")
 
 
 @contextmanager
@@ -91,4 +103,6 @@ def near_matches(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.7)
     if close:
         return "did you mean " + " or ".join(repr(match) for match in close) + "?"
+    if not known:
+        return "there is none"
     return "use one of " + ", ".join(repr(match) for match in known[:12]) + (", …" if len(known) > 12 else "")

@@ -13,11 +13,12 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Int, PyTree
 
-from fnnet import sampling, training
-from fnnet.callbacks import Callback, Event
+from fnnet import sampling, training, tree
+from fnnet.callbacks import Callback, Event, Kind
 from fnnet.core import Key, Task, TrainState
 from fnnet.data import Dataset, check
-from fnnet.errors import inside
+from fnnet.errors import DataError, inside
+from fnnet.shapes import check_count
 
 _CAPACITY = 4096  # the most steps a chunk may have: the length of its buffer of losses
 _SECONDS_A_CHUNK = 0.5  # between two words to the host
@@ -50,11 +51,14 @@ def fit(
     """Train `task` on `data`, a ``Dataset``, ``(x, y)`` or ``(x, y, weight)``, for a number of `epochs` or of `steps`.
 
     Starts afresh from `key`, or goes on from `state` (which is left as it is). An epoch is ``n // batch_size`` steps;
-    after each one the task's metrics are taken on `validation`, and the callbacks are told.
+    after each one the loss and the task's metrics are taken on `validation`, if there is one, and the callbacks are
+    told.
 
     Law: the last state and the losses are those of ``training.run``, bit for bit on CPU, whatever the chunks.
-    Raises: DataError for data that is empty, not finite, of unequal lengths, with labels outside the classes, or
-    smaller than a batch; ValueError unless exactly one of `epochs` and `steps`, and one of `key` and `state`, is given.
+    Raises: DataError for data that is empty, not finite, of unequal lengths, with labels outside the classes or
+    negative weights, or smaller than a batch, and for a `state` of another task; ValueError unless exactly one of
+    `epochs` and `steps`, and one of `key` and `state`, is given; and as ``init`` and ``step`` do. What is wrong with
+    `validation` is found before training.
 
     >>> x, y = jnp.eye(4), jnp.arange(4)
     >>> task = fn.Task(fn.dense(4), fn.losses.cross_entropy, fn.sgd(1.0))
@@ -62,14 +66,19 @@ def fit(
     >>> int(result.state.step), result.history["loss"].shape
     (3, (3,))
     """
+    training.check_task(task)
+    if callable(callbacks):
+        raise TypeError(f"fit: callbacks must be a list of functions, got one: callbacks=[{callbacks!r}]")
     count = _count(key, state, epochs, steps)
     data = _on_device(data, batch_size)
     example = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), data[0])
-    ts = cast(TrainState, state) if key is None else training.init(task, key, example)
+    ts = training.init(task, key, example) if key is not None else _checked(task, cast(TrainState, state), example)
     _check_targets(task, ts, data)
     if validation is not None:
         validation = _on_device(validation)
         _check_targets(task, ts, validation)
+        with inside("validation"):  # what is wrong with it is found before training, not after the first epoch
+            jax.eval_shape(lambda ts, data: training.evaluate(task, ts, data, batch_size=batch_size), ts, validation)
     per_epoch = sampling.length(data) // batch_size
     first, steps = int(ts.step), count if epochs is None else count * per_epoch
     plan = _Plan(first, first + steps, per_epoch, batch_size, time.perf_counter())
@@ -85,6 +94,18 @@ def _on_device(data: PyTree, batch_size: int | None = None) -> PyTree:
     return jax.tree.map(jnp.asarray, arrays)
 
 
+def _checked(task: Task, ts: TrainState, example: PyTree) -> TrainState:
+    """Return the state to go on from; DataError unless it is one of this task on such data."""
+    training.check_state("fit", ts)
+    expected = jax.eval_shape(lambda x: training.init(task, jax.random.key(0), x), example)
+    for part in ("params", "state", "opt_state"):
+        difference = tree.difference(getattr(ts, part), getattr(expected, part))
+        if difference:
+            fix = "go on with the task that the state is of, or start afresh with a key."
+            raise DataError("fit", f"the {part} must be those of this task: {difference}", fix)
+    return ts
+
+
 class _Plan(NamedTuple):
     first: int  # steps made before
     last: int
@@ -97,7 +118,7 @@ def _train(
     task: Task, ts: TrainState, data: PyTree, validation: PyTree | None, plan: _Plan, callbacks: Sequence[Callback]
 ) -> Fit:
     at, pace = plan.first, 1
-    losses: list[np.ndarray] = [np.zeros(0, np.float32)]
+    losses: list[np.ndarray] = [np.zeros(0, jnp.result_type(float))]
     told = 1  # how many chunks of losses are in the table
     table: list[dict[str, Any]] = []
     tell = partial(_tell, callbacks, plan)
@@ -112,13 +133,14 @@ def _train(
             at += length
             stop = tell("chunk", at, ts, {"loss": float(losses[-1].mean())})
             if at % plan.per_epoch == 0 or at == plan.last:
-                table.append(_epoch_row(task, ts, plan.per_epoch, np.concatenate(losses[told:]), validation))
+                table.append(_epoch_row(task, ts, plan, np.concatenate(losses[told:]), validation))
                 told = len(losses)
                 stop = tell("epoch", at, ts, table[-1]) or stop
     finally:  # an error or Ctrl-C ends the run too: what listens may hold a terminal or a file
         tell("end", at, ts, table[-1] if table else {})
     history = {"step": np.arange(plan.first, at) + 1, "loss": np.concatenate(losses)}
-    return Fit(ts, history, {name: np.asarray([row[name] for row in table]) for name in (table[0] if table else ())})
+    columns = {name: [row[name] for row in table] for name in (table[0] if table else ())}
+    return Fit(ts, history, {name: jax.tree.map(lambda *v: np.stack(v), *values) for name, values in columns.items()})
 
 
 @partial(jax.jit, static_argnums=(0, 4), donate_argnums=1)
@@ -132,7 +154,7 @@ def _chunk(
         ts, logs = training.step(task, ts, training.batch_at(ts, data, batch_size))
         return ts, losses.at[n].set(logs["loss"].astype(losses.dtype))
 
-    return lax.fori_loop(0, length, body, (ts, jnp.zeros(_CAPACITY, jnp.float32)))
+    return lax.fori_loop(0, length, body, (ts, jnp.zeros(_CAPACITY, jnp.result_type(float))))
 
 
 def _next_pace(length: int, seconds: float) -> int:
@@ -141,17 +163,17 @@ def _next_pace(length: int, seconds: float) -> int:
 
 
 def _epoch_row(
-    task: Task, ts: TrainState, per_epoch: int, losses: np.ndarray, validation: PyTree | None
+    task: Task, ts: TrainState, plan: _Plan, losses: np.ndarray, validation: PyTree | None
 ) -> dict[str, Any]:
-    row = {"epoch": int(ts.step) / per_epoch, "step": int(ts.step), "loss": float(losses.mean())}
+    row: dict[str, Any] = {"epoch": int(ts.step) / plan.per_epoch, "step": int(ts.step), "loss": float(losses.mean())}
     if validation is None:
         return row
-    values = jax.device_get(training.evaluate(task, ts, validation))
+    values = jax.device_get(training.evaluate(task, ts, validation, batch_size=plan.batch_size))
     return row | {f"val_{name}": value for name, value in values.items()}
 
 
 def _tell(
-    callbacks: Sequence[Callback], plan: _Plan, kind: str, step: int, ts: TrainState, logs: dict[str, Any]
+    callbacks: Sequence[Callback], plan: _Plan, kind: Kind, step: int, ts: TrainState, logs: dict[str, Any]
 ) -> bool:
     """Tell every callback, and return whether any asks to stop."""
     seconds = time.perf_counter() - plan.start
@@ -167,22 +189,12 @@ def _count(key: Key | None, state: TrainState | None, epochs: int | None, steps:
     counts = [count for count in (epochs, steps) if count is not None]
     if len(counts) != 1:
         raise ValueError(f"fit: expected exactly one of epochs and steps, got epochs={epochs}, steps={steps}")
-    if counts[0] < 0:
-        raise ValueError(f"fit: expected a number of epochs or steps of at least 0, got {counts[0]}")
-    return counts[0]
+    return check_count("fit", "steps" if epochs is None else "epochs", counts[0], least=0)
 
 
 def _check_targets(task: Task, ts: TrainState, data: PyTree) -> None:
-    """Let the loss see all integer targets once, outside the compiled run, where it can raise an error about them."""
+    """Let the loss see the values of all targets once, where it can raise an error about them; nothing is computed."""
     x, y = data[0], data[1]
-    if not all(jnp.issubdtype(leaf.dtype, jnp.integer) for leaf in jax.tree.leaves(y)):
-        return
-    size = sampling.length(y)
-    rows = min(size, _CAPACITY)
-    example = jax.tree.map(lambda a: jax.ShapeDtypeStruct((rows, *a.shape[1:]), a.dtype), x)
-    output = jax.eval_shape(lambda p, s, v: task.net.apply(p, s, v)[0], ts.params, ts.state, example)
-    prediction = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), output)
-    for first in range(0, size, rows):
-        start = min(first, size - rows)
-        with inside("targets"):
-            task.loss(prediction, jax.tree.map(lambda a, start=start: a[start : start + rows], y))
+    prediction = jax.eval_shape(lambda p, s, v: task.net.apply(p, s, v)[0], ts.params, ts.state, x)
+    with inside("targets"):
+        jax.eval_shape(lambda z: task.loss(z, y), prediction)

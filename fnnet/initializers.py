@@ -28,8 +28,8 @@ from jax.nn.initializers import (
 from jaxtyping import Array
 
 from fnnet.core import Key
+from fnnet.dtypes import at_least_float32
 from fnnet.errors import ShapeError
-from fnnet.shapes import at_least_float32
 
 Initializer: TypeAlias = Callable[..., Array]
 """``initializer(key, shape, dtype) -> array``."""
@@ -89,7 +89,8 @@ def identity(scale: float = 1.0) -> Initializer:
 
     For shapes (\*window, in, out); a dense kernel has no window. Where out ≠ in, features are dropped, or zeros added.
 
-    Law: a dense layer, and a convolution of stride 1 padded ``"SAME"``, drawn so is `scale` times the identity.
+    Law: a dense layer, and a convolution of stride 1 padded ``"SAME"``, drawn so is `scale` times the identity (of an
+    even window, without dilation).
     Raises: ShapeError for shapes of fewer than two axes.
 
     >>> fn.initializers.identity()(jax.random.key(0), (2, 3), jnp.float32)

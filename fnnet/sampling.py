@@ -8,6 +8,7 @@ from jaxtyping import Array, Int, PyTree, UInt32
 
 from fnnet.core import Key
 from fnnet.errors import DataError
+from fnnet.shapes import check_count
 
 _ROUNDS = 6
 # So few rows are sorted by random numbers: over few bits, six rounds are not uniform (tests/test_sampling.py).
@@ -44,9 +45,8 @@ def length(data: PyTree, *, where: str = "data") -> int:
 
 
 def check_batch_size(size: int, batch_size: int, *, where: str = "data") -> None:
-    """Raise DataError unless a batch of `batch_size` can be drawn from `size` examples."""
-    if batch_size < 1:
-        raise DataError(where, f"expected batch_size of at least 1, got {batch_size}", "pass a positive batch_size.")
+    """Raise DataError if `batch_size` exceeds the `size` examples, ValueError unless it is a whole number above 0."""
+    check_count(where, "batch_size", batch_size)
     if batch_size > size:
         raise DataError(
             where,

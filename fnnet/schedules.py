@@ -6,13 +6,15 @@ value is of JAX's default float type. Pass one as an optimizer's ``learning_rate
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
+
+from fnnet.shapes import check_count
 
 Schedule: TypeAlias = Callable[[Any], Array]
 """step -> value."""
@@ -111,6 +113,7 @@ def cosine(
     _check_values("cosine", value=value, end=end, growth=growth, factor=factor)
     lengths = [max(1, round(steps * growth**i)) for i in range(cycles)]
     starts = [sum(lengths[:i]) for i in range(cycles)]
+    _check_last("cosine", starts[-1])
 
     def schedule(step: Any) -> Array:
         cycle = _segment(step, starts[1:])
@@ -214,14 +217,18 @@ def _as_schedule(where: str, schedule: float | Schedule) -> Schedule:
 
 def _check_values(where: str, **values: Any) -> None:
     for name, value in values.items():
-        if not isinstance(value, jax.core.Tracer) and not (value >= 0 and math.isfinite(value)):
+        if isinstance(value, jax.core.Tracer):
+            continue
+        number = np.asarray(value)
+        if number.ndim or number.dtype.kind not in "iuf":
+            raise ValueError(f"{where}: {name} must be a number, got {value!r}")
+        if not (number >= 0 and np.isfinite(number)):
             raise ValueError(f"{where}: {name} must be finite and at least 0, got {value}")
 
 
 def _check_steps(where: str, **counts: int) -> None:
     for name, count in counts.items():
-        if count < 1:
-            raise ValueError(f"{where}: {name} must be at least 1, got {count}")
+        check_count(where, name, count)
 
 
 def _check_boundaries(where: str, boundaries: Sequence[int], parts: int, name: str) -> None:
@@ -229,3 +236,9 @@ def _check_boundaries(where: str, boundaries: Sequence[int], parts: int, name: s
         raise ValueError(f"{where}: there must be one boundary fewer than {name}, got {len(boundaries)} and {parts}")
     if any(b <= a for a, b in zip([0, *boundaries], boundaries, strict=False)):
         raise ValueError(f"{where}: boundaries must increase from above 0, got {list(boundaries)}")
+    _check_last(where, boundaries[-1] if boundaries else 0)
+
+
+def _check_last(where: str, step: int) -> None:
+    if step > np.iinfo(np.int32).max:
+        raise ValueError(f"{where}: the last part must begin within the steps of an int32, got {step}")

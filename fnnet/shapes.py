@@ -1,14 +1,37 @@
-"""Checks of shapes and dtypes, and broadcasting that says which axes it means."""
+"""Checks of shapes, sizes, dtypes and entries, and broadcasting that says which axes it means."""
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from fnnet.core import Key, Shaped
-from fnnet.errors import DtypeError, KeyMissingError, ShapeError
+from fnnet.core import Key, Params, Shaped
+from fnnet.errors import DtypeError, KeyMissingError, PathError, ShapeError
+
+
+def check_count(where: str, name: str, value: Any, *, least: int = 1) -> int:
+    """Return `value` as an int; ValueError unless it is a whole number of at least `least`.
+
+    >>> check_count("dense", "features", 64 / 2)
+    Traceback (most recent call last):
+    ...
+    ValueError: dense: features must be a whole number, got 32.0
+    """
+    try:
+        count = operator.index(value)
+    except TypeError:
+        count = None
+    if count is None or isinstance(value, bool):
+        raise ValueError(f"{where}: {name} must be a whole number, got {value!r}")
+    if count < least:
+        raise ValueError(f"{where}: {name} must be at least {least}, got {count}")
+    return count
 
 
 def check_floating(where: str, x: Shaped) -> None:
@@ -39,12 +62,35 @@ def check_last_axis(where: str, x: Shaped, size: int) -> None:
         )
 
 
+def parameter(where: str, params: Params, name: str) -> Any:
+    """Return ``params[name]``; PathError, with what is there instead, if it is not there.
+
+    >>> parameter("dense", {"bias": jnp.ones(2)}, "kernel")
+    Traceback (most recent call last):
+    ...
+    fnnet.errors.PathError: dense: the parameters must have the entry 'kernel', got 'bias' alone
+      Fix: pass those that init of this same network made: net(params, x), with state.params of a TrainState.
+    """
+    if isinstance(params, Mapping) and name in params:
+        return params[name]
+    got = type(params).__name__
+    if isinstance(params, Mapping):
+        got = f"{', '.join(map(repr, params))} alone" if params else "none"
+    raise PathError(
+        where,
+        f"the parameters must have the entry {name!r}, got {got}",
+        "pass those that init of this same network made: net(params, x), with state.params of a TrainState.",
+    )
+
+
 def check_key(where: str, key: Key | None) -> Key:
-    """Return `key`, or raise KeyMissingError if there is none."""
+    """Return `key`, or raise KeyMissingError if there is none, or something else in its place."""
     if key is None:
-        raise KeyMissingError(
-            where, "needs a random key when train=True, got key=None", "pass key=jax.random.key(seed) to apply."
-        )
+        problem, fix = "needs a random key when train=True, got key=None", "pass key=jax.random.key(seed) to apply."
+        raise KeyMissingError(where, problem, fix)
+    is_key = hasattr(key, "dtype") and (jnp.issubdtype(key.dtype, jax.dtypes.prng_key) or key.shape == (2,))
+    if not is_key:
+        raise KeyMissingError(where, f"needs a random key, got {key!r}", "pass jax.random.key(seed).")
     return key
 
 
@@ -59,11 +105,16 @@ def align(x: Array, like: Any, *, axis: int = -1) -> Array:
     return x.reshape((1,) * before + x.shape + (1,) * after)
 
 
-def at_least_float32(dtype: Any) -> Any:
-    """Return the dtype to compute in where 16 bits are too few: float32 for narrower floats, else `dtype`.
+def spread(where: str, weight: ArrayLike, like: Array) -> Array:
+    """Return `weight`, which belongs to the leading axes of `like`, in the shape of `like`.
 
-    >>> at_least_float32(jnp.bfloat16), at_least_float32(jnp.dtype("float32"))
-    (dtype('float32'), dtype('float32'))
+    Raises: ShapeError if its axes are not those.
+
+    >>> spread("data", jnp.array([1.0, 0.0]), jnp.ones((2, 3))).tolist()
+    [[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]]
     """
-    dtype = jnp.dtype(dtype)
-    return dtype if jnp.finfo(dtype).bits >= 32 else jnp.dtype(jnp.float32)
+    w = jnp.asarray(weight)
+    if w.shape != like.shape[: w.ndim]:
+        problem = f"the weight must have the leading axes of {like.shape}, got {w.shape}"
+        raise ShapeError(where, problem, "give one weight for each example, or one for each of its values.")
+    return jnp.broadcast_to(align(w, like, axis=w.ndim - 1) if w.ndim else w, like.shape)

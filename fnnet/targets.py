@@ -6,6 +6,7 @@ binary target outside [0, 1] turns what is computed from it into NaN, so that it
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
+from fnnet.dtypes import at_least_float32
 from fnnet.errors import DataError, DtypeError, ShapeError
 from fnnet.shapes import check_floating
 
@@ -26,8 +28,7 @@ def as_prediction(where: str, x: Any) -> Float[Array, "*shape"]:
     check_floating(where, x)
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         raise DtypeError(where, f"the prediction must be real, got {x.dtype}", "pass its real part or magnitude.")
-    x = jnp.asarray(x)  # of NumPy's float64, where JAX has no doubles, a float32
-    return x.astype(x.dtype if x.dtype.itemsize >= 4 else jnp.float32)
+    return jnp.asarray(x).astype(at_least_float32(x.dtype))
 
 
 def check_same_shape(where: str, prediction: Any, target: Any) -> None:
@@ -50,13 +51,19 @@ def as_target(where: str, prediction: Float[Array, "*shape"], target: ArrayLike)
     return jnp.asarray(target).astype(prediction.dtype)
 
 
+def error_of(where: str, prediction: Any, target: ArrayLike) -> Float[Array, "*shape"]:
+    """Return prediction - target, of one shape, in at least float32."""
+    prediction = as_prediction(where, prediction)
+    return prediction - as_target(where, prediction, target)
+
+
 def as_binary(where: str, prediction: Float[Array, "*shape"], target: ArrayLike) -> Float[Array, "*shape"]:
     """Return a target in [0, 1] in the dtype of `prediction`; a value outside raises where it is known, else is NaN.
 
     Raises: ShapeError if the shapes differ; DataError, naming the first value outside and its index.
     """
     check_same_shape(where, prediction, target)
-    if (values := _known(target)) is not None:
+    if (values := known(target)) is not None:
         outside = ~((values >= 0) & (values <= 1))
         if outside.any():
             index = _first(outside)
@@ -69,13 +76,20 @@ def as_binary(where: str, prediction: Float[Array, "*shape"], target: ArrayLike)
 def are_labels(where: str, logits: Any, target: Any) -> bool:
     """Return whether `target` holds class labels, integers (...), rather than distributions (..., classes).
 
-    Raises: DtypeError for floating-point labels; ShapeError for any other shape, or where there is only one class.
+    Raises: DtypeError for floating-point labels; ShapeError for any other shape, or where there is only one class;
+    DataError for whole numbers as distributions, unless each row is one-hot, as far as values are known.
     """
+    if target is None or not hasattr(target, "dtype"):
+        target = np.asarray(target)
+        if target.dtype.kind not in "biuf":
+            fix = "number the classes from 0, and pass an array of integers."
+            raise DtypeError(where, f"the target must be an array of numbers, got dtype {target.dtype}", fix)
     shape, target_shape = np.shape(logits), np.shape(target)
     if len(shape) < 1 or shape[-1] < 2:
         fix = "end the network with one unit a class; binary_* losses and metrics take one logit."
         raise ShapeError(where, f"logits must have shape (..., classes) of at least 2 classes, got {shape}", fix)
     if target_shape == shape:
+        _check_one_hot(where, target)
         return False
     if target_shape != shape[:-1]:
         fix = "drop the labels' last axis, labels[..., 0]." if target_shape == (*shape[:-1], 1) else "align the axes."
@@ -88,6 +102,19 @@ def are_labels(where: str, logits: Any, target: Any) -> bool:
     return True
 
 
+def _check_one_hot(where: str, target: Any) -> None:
+    """Raise DataError if the target holds whole numbers, known ones, of which a row does not sum to one."""
+    if jnp.issubdtype(jnp.result_type(target), jnp.inexact) or (values := known(target)) is None:
+        return
+    wrong = values.sum(-1) != 1
+    if wrong.any():
+        index = _first(np.atleast_1d(wrong))
+        row = np.atleast_2d(values)[index].tolist()
+        problem = f"rows of whole numbers must be one-hot, got {row} at row {_shown(index)}"
+        fix = "for yes-or-no targets of one logit each use binary_cross_entropy, binary_accuracy, binary=True."
+        raise DataError(where, problem, fix)
+
+
 def as_labels(
     where: str, target: ArrayLike, classes: int, ignore: int | None = None
 ) -> tuple[Int[Array, "*shape"], Bool[Array, "*shape"], Bool[Array, "*shape"]]:
@@ -95,7 +122,7 @@ def as_labels(
 
     Raises: DataError for a label out of range whose value is known.
     """
-    if _known(target) is not None:
+    if known(target) is not None:
         check_labels(target, classes, ignore=ignore, where=where)
     labels = jnp.asarray(target).astype(jnp.int32)
     kept = jnp.ones(labels.shape, bool) if ignore is None else labels != ignore
@@ -134,7 +161,20 @@ def check_labels(labels: ArrayLike, classes: int, *, ignore: int | None = None, 
         raise DataError(where, problem, "number the classes from 0, or give the network one output for each class.")
 
 
-def _known(x: Any) -> np.ndarray | None:
+def check_value(where: str, name: str, value: Any, expected: str, holds: Callable[[Any], bool]) -> None:
+    """Raise ValueError unless an option is one number for which `holds` is true, as far as it is known (not traced).
+
+    >>> check_value("huber", "delta", -1.0, "a number above 0", lambda d: d > 0)
+    Traceback (most recent call last):
+    ...
+    ValueError: huber: delta must be a number above 0, got -1.0
+    """
+    number = known(value)
+    if np.ndim(value) or (number is not None and not (number.dtype.kind in "iuf" and holds(number))):
+        raise ValueError(f"{where}: {name} must be {expected}, got {value!r}")
+
+
+def known(x: Any) -> np.ndarray | None:
     """Return the values of `x`, or None where they are traced or lie on other hosts."""
     if isinstance(x, jax.core.Tracer) or not getattr(x, "is_fully_addressable", True):
         return None

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from fnnet.errors import PathError, near_matches
+from fnnet.dtypes import at_least_float32, magnitude_squared
+from fnnet.errors import DtypeError, PathError, near_matches
 
 map = jax.tree.map  # noqa: A001 - read as tree.map
 
@@ -32,8 +33,14 @@ def add(a: PyTree, b: PyTree) -> PyTree:
 
 
 def scale(factor: Array | float, tree: PyTree) -> PyTree:
-    """Return factor · tree, each leaf in its own dtype."""
-    return map(lambda leaf: leaf * jnp.asarray(factor).astype(leaf.dtype), tree)
+    """Return factor · tree, each leaf in its own dtype. Raises: DtypeError for leaves of integers."""
+
+    def scaled(leaf: Array) -> Array:
+        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            raise DtypeError("tree.scale", f"leaves must be floating-point, got {leaf.dtype}", "cast them first.")
+        return leaf * jnp.asarray(factor).astype(leaf.dtype)
+
+    return map(scaled, tree)
 
 
 def squared_norm(tree: PyTree) -> Array:
@@ -84,6 +91,24 @@ def map_with_path(function: Callable[..., Any], tree: PyTree, *rest: PyTree) -> 
     return jax.tree_util.tree_map_with_path(lambda path, *leaves: function(path_name(path), *leaves), tree, *rest)
 
 
+def difference(got: PyTree, expected: PyTree) -> str:
+    """Return in words how the paths, shapes and dtypes of `got` differ from those of `expected`; "" if they do not.
+
+    >>> difference({"a": jnp.ones(2), "b": jnp.ones(3)}, {"a": jnp.ones(4), "c": jnp.ones(3)})
+    "missing 'c'; unexpected 'b'; 'a' is float32[2], expected float32[4]"
+    """
+    a, b = flatten(got), flatten(expected)
+    words = [f"missing {_listed(b.keys() - a.keys())}"] if b.keys() - a.keys() else []
+    words += [f"unexpected {_listed(a.keys() - b.keys())}"] if a.keys() - b.keys() else []
+    typed = {name: (_type_name(a[name]), _type_name(b[name])) for name in a if name in b}
+    unlike = {name: types for name, types in typed.items() if types[0] != types[1]}
+    words += [f"{name!r} is {types[0]}, expected {types[1]}" for name, types in list(unlike.items())[:3]]
+    words += [f"and {len(unlike) - 3} more differ"] if len(unlike) > 3 else []
+    if not words and len({jax.tree.structure(got), jax.tree.structure(expected)}) > 1:
+        words = ["its containers differ"]
+    return "; ".join(words)
+
+
 def matches(pattern: str, path: str) -> bool:
     """Return whether `pattern` is the path, one of its parents, or a glob that fits either.
 
@@ -113,13 +138,16 @@ def mask(tree: PyTree, patterns: str | Iterable[str], *, where: str = "tree") ->
     return map_with_path(lambda path, _: any(matches(pattern, path) for pattern in patterns), tree)
 
 
+def _listed(names: Iterable[str]) -> str:
+    names = sorted(names)
+    return ", ".join(repr(name) for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _type_name(leaf: Any) -> str:
+    return f"{jnp.result_type(leaf)}[{','.join(str(n) for n in jnp.shape(leaf))}]"
+
+
 def _sum_of_squares(leaf: Any) -> Array:
     leaf = jnp.asarray(leaf)
-    leaf = (
-        leaf
-        if jnp.issubdtype(leaf.dtype, jnp.inexact) and jnp.finfo(leaf.dtype).bits >= 32
-        else leaf.astype(jnp.float32)
-    )
-    return jnp.sum(
-        jnp.square(jnp.real(leaf)) + jnp.square(jnp.imag(leaf)) if jnp.iscomplexobj(leaf) else jnp.square(leaf)
-    )
+    inexact = jnp.issubdtype(leaf.dtype, jnp.inexact)
+    return jnp.sum(magnitude_squared(leaf.astype(at_least_float32(leaf.dtype) if inexact else jnp.float32)))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.integrate
 import scipy.special
+from laws import assert_pure_and_compilable
 
 import fnnet.activations
 from fnnet import initializers
@@ -97,6 +98,13 @@ def test_saturates_where_the_derivative_vanishes(name):
 def test_row_bears_the_name_of_its_function(name):
     assert getattr(fnnet.activations, name) is ROWS[name].function
     assert ROWS[name].formula.count("{") == ROWS[name].formula.count("}")
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_it_is_pure_and_compiles(name):
+    """The same twice, jit as eager, one trace for all values, shapes as foretold; so are its derivatives."""
+    assert_pure_and_compilable(ROWS[name].function, jnp.asarray(GRID, jnp.float32), atol=1e-5)
+    assert_pure_and_compilable(ROWS[name].derivative, jnp.asarray(GRID, jnp.float32), atol=1e-5)
 
 
 def test_every_activation_of_the_module_has_a_row():

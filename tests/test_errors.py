@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 import fnnet as fn
-from fnnet import shapes
+from fnnet import errors, shapes
 from fnnet.errors import DtypeError, ExtraMissingError, FnnetError, KeyMissingError, ShapeError, inside, needs_extra
 
 
@@ -51,6 +51,12 @@ def test_a_missing_extra_is_named():
     words = r"(?s)curves: needs the module 'no_such'.*fnnet\[plot\]"
     with pytest.raises(ExtraMissingError, match=words), needs_extra("curves", "plot"):
         import no_such  # noqa: F401
+
+
+def test_a_missing_extra_is_named_before_it_is_needed():
+    errors.check_extra("train", "all", "json", "math")
+    with pytest.raises(ExtraMissingError, match=r"(?s)train: needs the module 'no_such'.*fnnet\[all\]"):
+        errors.check_extra("train", "all", "json", "no_such")
 
 
 def test_checks():

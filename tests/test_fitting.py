@@ -161,13 +161,94 @@ def test_progress_draws_a_bar_on_a_terminal(monkeypatch):
     assert "loss" in out.getvalue()
 
 
+def test_what_is_wrong_with_validation_is_found_before_training():
+    """A net that does not take its shape, and a metric that does not fit, end the run before its first step."""
+    x, y = make_data()
+    told = []
+    for task, validation, message in (
+        (TASK, (x[:, :3], y), r"validation/dense_0: the last axis of the input must be 4"),
+        (TASK._replace(metrics=(fn.metrics.roc_auc(),)), (x, y), r"validation \(roc_auc\): the target must have"),
+    ):
+        with pytest.raises(fn.errors.ShapeError, match=message):
+            fn.fit(
+                task,
+                (x, y),
+                key=jax.random.key(0),
+                steps=2,
+                batch_size=BATCH,
+                validation=validation,
+                callbacks=[lambda event: told.append(event.kind)],
+            )
+    assert not told
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (TASK._replace(net=fn.dense(3)), "the params must be those of this task: missing 'bias', 'kernel'; unexpected"),
+        (TASK._replace(optimizer=fn.sgd(0.1)), "the opt_state must be those of this task: missing '0/hyperparams/lea"),
+    ],
+)
+def test_a_state_of_another_task_is_named(other, message):
+    x, y = make_data()
+    with pytest.raises(fn.errors.DataError, match=f"fit: {message}"):
+        fn.fit(other, (x, y), state=fn.init(TASK, jax.random.key(0), x), steps=1, batch_size=BATCH)
+
+
+def test_a_result_is_no_state():
+    x, y = make_data()
+    result = fn.fit(TASK, (x, y), key=jax.random.key(0), steps=1, batch_size=BATCH)
+    with pytest.raises(TypeError, match=r"fit: expected a TrainState, .*, got Fit; .* pass result\.state"):
+        fn.fit(TASK, (x, y), state=result, steps=1, batch_size=BATCH)
+    with pytest.raises(TypeError, match="evaluate: expected a TrainState"):
+        fn.evaluate(TASK, result, (x, y))
+    with pytest.raises(TypeError, match="predict: expected a TrainState"):
+        fn.predict(TASK, result.state.params, x)
+
+
+def test_callbacks_are_a_list():
+    with pytest.raises(TypeError, match="fit: callbacks must be a list of functions, got one"):
+        fn.fit(TASK, make_data(), key=jax.random.key(0), steps=1, callbacks=fn.callbacks.progress())
+
+
+def test_losses_in_float64_are_those_of_run(x64):
+    """A run in float64 has its losses whole in the history."""
+    x, y = (np.asarray(a, d) for a, d in zip(make_data(), (np.float64, np.int32), strict=True))
+    state = fn.init(TASK, jax.random.key(0), x)
+    _, history = jax.jit(fn.run, static_argnames=("task", "steps", "batch_size"))(
+        TASK, state, (x, y), steps=3, batch_size=BATCH
+    )
+    result = fn.fit(TASK, (x, y), state=state, steps=3, batch_size=BATCH)
+    assert history["loss"].dtype == jnp.float64
+    np.testing.assert_array_equal(result.history["loss"], history["loss"])
+
+
+def test_targets_are_checked_whatever_their_dtype():
+    """A yes-or-no target of ±1 in floats is named before a step is made."""
+    x, _ = make_data()
+    task = fn.Task(fn.dense(1), fn.losses.binary_cross_entropy, fn.sgd(0.1))
+    with pytest.raises(fn.errors.DataError, match=r"targets \(binary_.*\): targets must lie between 0 and 1"):
+        fn.fit(task, (x, jnp.sign(x[:, :1])), key=jax.random.key(0), steps=1, batch_size=BATCH)
+
+
+def test_metrics_of_several_values_are_columns():
+    """A metric of one value a class has a row for each epoch, one of two arrays a pair of columns."""
+    pair = fn.metrics.accuracy()._replace(name="pair", compute=lambda acc: (jnp.ones(2), jnp.ones(3)))
+    task = TASK._replace(metrics=(fn.metrics.f1(3, average=None), pair))
+    data = make_data()
+    metrics = fn.fit(task, data, key=jax.random.key(0), epochs=2, batch_size=BATCH, validation=data).metrics
+    assert metrics["val_f1_per_class"].shape == (2, 3)
+    assert [column.shape for column in metrics["val_pair"]] == [(2, 2), (2, 3)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ({"key": jax.random.key(0)}, "exactly one of epochs and steps"),
         ({"key": jax.random.key(0), "steps": 1, "epochs": 1}, "got epochs=1, steps=1"),
         ({"steps": 1}, "exactly one of key"),
-        ({"key": jax.random.key(0), "epochs": -1}, "at least 0, got -1"),
+        ({"key": jax.random.key(0), "epochs": -1}, "fit: epochs must be at least 0, got -1"),
+        ({"key": jax.random.key(0), "steps": 2.5}, r"fit: steps must be a whole number, got 2\.5"),
     ],
 )
 def test_contradicting_arguments(arguments, words):

@@ -1,5 +1,6 @@
 """Schedules against formulas in float64, at their boundaries, and under jit and vmap."""
 
+import inspect
 import math
 import re
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from laws import assert_pure_and_compilable
 
 from fnnet import schedules
 
@@ -37,19 +39,19 @@ SCHEDULES = {
         lambda t: 0.3 if t < 5 else 0.2 if t < 9 else 0.7,
     ),
     "exponential": (schedules.exponential(0.3, steps=10, factor=0.5), lambda t: 0.3 * 0.5 ** (t / 10)),
-    "linear": (schedules.polynomial(0.3, 0.1, steps=20), lambda t: 0.3 - 0.2 * min(t / 20, 1)),
+    "polynomial, line": (schedules.polynomial(0.3, 0.1, steps=20), lambda t: 0.3 - 0.2 * min(t / 20, 1)),
     "polynomial": (
         schedules.polynomial(0.3, 0.1, steps=20, power=2.5),
         lambda t: 0.1 + 0.2 * (1 - min(t / 20, 1)) ** 2.5,
     ),
     "inverse_time": (schedules.inverse_time(0.3, steps=4, factor=0.5), lambda t: 0.3 / (1 + 0.5 * t / 4)),
     "cosine": (schedules.cosine(0.3, steps=20, end=0.1), lambda t: half_cosine(0.3, 0.1, t / 20)),
-    "cosine_restarts": (schedules.cosine(1.0, steps=10, end=0.1, cycles=3, growth=2.0, factor=0.5), restarts),
+    "cosine, restarts": (schedules.cosine(1.0, steps=10, end=0.1, cycles=3, growth=2.0, factor=0.5), restarts),
     "warmup": (
         schedules.warmup(schedules.exponential(0.4, steps=10, factor=0.5), steps=8, start=0.1),
         lambda t: 0.1 + 0.3 * t / 8 if t < 8 else 0.4 * 0.5 ** ((t - 8) / 10),
     ),
-    "warmup_to_constant": (schedules.warmup(0.4, steps=8), lambda t: 0.4 * min(t / 8, 1)),
+    "warmup, to constant": (schedules.warmup(0.4, steps=8), lambda t: 0.4 * min(t / 8, 1)),
     "one_cycle": (schedules.one_cycle(0.5, steps=100), one_cycle),
     "join": (
         schedules.join([0.2, schedules.polynomial(1.0, 0.0, steps=4), schedules.constant(0.3)], [3, 11]),
@@ -58,6 +60,17 @@ SCHEDULES = {
 }
 each = pytest.mark.parametrize("case", SCHEDULES.values(), ids=SCHEDULES)
 TIMES = np.arange(130)
+
+
+def test_every_schedule_has_a_row():
+    public = {name for name, thing in vars(schedules).items() if inspect.isfunction(thing) and not name.startswith("_")}
+    assert {name.split(",")[0] for name in SCHEDULES} == public - {"check_count"}
+
+
+@each
+def test_it_is_pure_and_compiles(case):
+    """The same twice, jit as eager, one trace for all steps, shapes as foretold."""
+    assert_pure_and_compilable(case[0], TIMES)
 
 
 @each

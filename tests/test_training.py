@@ -72,6 +72,23 @@ def test_weights_are_repetitions():
     chex.assert_trees_all_close(weighted.params, repeated.params, rtol=1e-5, atol=1e-7)
 
 
+def test_what_weighs_nothing_adds_nothing():
+    """An infinite loss of weight 0 leaves the update as it is, and a batch that weighs nothing makes none."""
+    x, y = make_data()
+    task = make_task(optimizer=fn.sgd(0.1))
+    ts = fn.init(task, jax.random.key(0), x)
+
+    def infinite_at_first(prediction, target):
+        return fn.losses.cross_entropy(prediction, target).at[0].set(jnp.inf)
+
+    without, logs = fn.step(task._replace(loss=infinite_at_first), ts, (x, y, jnp.ones(SIZE).at[0].set(0)))
+    rest, expected = fn.step(task, ts, (x[1:], y[1:]))
+    chex.assert_trees_all_close((without.params, logs), (rest.params, expected), rtol=1e-5, atol=1e-7)
+    nothing, logs = fn.step(task, ts, (x, y, jnp.zeros(SIZE)))
+    chex.assert_trees_all_equal(nothing.params, ts.params)
+    assert logs["loss"] == 0
+
+
 @pytest.mark.leaks
 @pytest.mark.lowest
 def test_run_of_a_plus_b_is_run_of_a_then_b():
@@ -208,7 +225,7 @@ def test_a_weight_an_element_averages_over_the_labels_not_ignored():
     expected = -np.take_along_axis(log_p, np.maximum(y, 0)[..., None], -1)[..., 0][y != -1].mean()
     np.testing.assert_allclose(fn.step(task, ts, data)[1]["loss"], expected, rtol=1e-5)
     np.testing.assert_allclose(fn.evaluate(task, ts, data, batch_size=4)["loss"], expected, rtol=1e-5)
-    with pytest.raises(fn.errors.ShapeError, match=r"leading axes of the losses \(10, 4\), got \(10, 3\)"):
+    with pytest.raises(fn.errors.ShapeError, match=r"leading axes of \(10, 4\), got \(10, 3\)"):
         fn.step(task, ts, (*data[:2], data[2][:, :3]))
 
 
@@ -243,9 +260,109 @@ def test_bad_data_is_named(data, words):
         fn.run(TASK, ts, data, steps=1, batch_size=5)
     for word in words:
         assert word in str(caught.value)
-    if "batch_size" not in str(caught.value):
+    if "batch_size" not in str(caught.value) and not isinstance(data, fn.data.Dataset):
         with pytest.raises(fn.errors.DataError):
             fn.evaluate(TASK, ts, data)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda ts, data: fn.run(TASK, ts, data, steps=-1, batch_size=2), "run: steps must be at least 0, got -1"),
+        (lambda ts, data: fn.run(TASK, ts, data, steps=2, batch_size=0), "data: batch_size must be at least 1, got 0"),
+        (lambda ts, data: fn.evaluate(TASK, ts, data, batch_size=0), "evaluate: batch_size must be at least 1, got 0"),
+        (lambda ts, data: fn.predict(TASK, ts, data[0], batch_size=-1), "predict: batch_size must be at least 1"),
+    ],
+)
+def test_impossible_counts(call, message):
+    x, y = make_data()
+    with pytest.raises(ValueError, match=message):
+        call(fn.init(TASK, jax.random.key(0), x), (x, y))
+
+
+@pytest.mark.parametrize(
+    ("parts", "error", "message"),
+    [
+        ({"net": jnp.sin}, TypeError, r"net must have the functions init and apply, got .*sin.*fn\.as_layer"),
+        ({"optimizer": 0.1}, TypeError, "optimizer must have the functions init and update, got 0.1"),
+        ({"loss": "mse"}, TypeError, r"loss must be a function \(prediction, target\) -> values, got 'mse'"),
+        ({"metrics": [fn.metrics.accuracy()]}, TypeError, r"metrics must be a tuple of metrics, .*, got \[Metric"),
+        ({"metrics": (fn.metrics.accuracy,)}, TypeError, "metrics must be a tuple of metrics"),
+        ({"metrics": (fn.metrics.accuracy(),) * 2}, ValueError, "'accuracy' is the name of two metrics"),
+        ({"metrics": (fn.metrics.accuracy()._replace(name="loss"),)}, ValueError, "'loss' is the name of the loss"),
+    ],
+)
+def test_a_task_of_wrong_parts_is_named(parts, error, message):
+    """Before anything is traced or compiled, in init, evaluate, predict and fit."""
+    x, y = make_data()
+    ts, task = fn.init(TASK, jax.random.key(0), x), TASK._replace(**parts)
+    for call in (
+        lambda: fn.init(task, jax.random.key(0), x),
+        lambda: fn.evaluate(task, ts, (x, y)),
+        lambda: fn.predict(task, ts, x),
+        lambda: fn.fit(task, (x, y), key=jax.random.key(0), steps=1),
+    ):
+        with pytest.raises(error, match=f"^task: {message}"):
+            call()
+
+
+def test_a_loss_that_is_a_mean_is_refused():
+    """The step takes the mean, weighted; of one number there is nothing to weigh."""
+    x, y = make_data()
+    task = make_task(loss=lambda z, t: fn.losses.cross_entropy(z, t).mean())
+    ts = fn.init(task, jax.random.key(0), x)
+    message = r"(?s)loss: must return one value per example, got float32\[\].*drop the \.mean\(\)"
+    with pytest.raises(fn.errors.ShapeError, match=message):
+        fn.step(task, ts, (x, y))
+    with pytest.raises(fn.errors.ShapeError, match=message):
+        fn.evaluate(task, ts, (x, y))
+
+
+def test_outputs_that_are_no_rows_are_refused():
+    """An ensemble has its members in front of its rows: what is taken row by row would depend on the batch size."""
+    x, y = make_data()
+    task = make_task(net=fn.ensemble(fn.dense(3), BATCH))
+    ts = fn.init(task, jax.random.key(0), x)
+    with pytest.raises(fn.errors.ShapeError, match=r"predict: the net must return a row for each of 4, got "):
+        fn.predict(task, ts, x, batch_size=4)
+    every = task._replace(loss=lambda z, t: fn.losses.cross_entropy(z, jnp.broadcast_to(t, z.shape[:-1])))
+    with pytest.raises(fn.errors.ShapeError, match=r"loss: must return .* shape \(40, \.\.\.\), got shape \(8, 40\)"):
+        fn.step(every, ts, (x, y))
+
+
+def test_a_weight_is_an_array():
+    x, y = make_data()
+    with pytest.raises(fn.errors.DataError, match="the weight must be an array, got list"):
+        fn.step(TASK, fn.init(TASK, jax.random.key(0), x), (x, y, [1.0] * SIZE))
+
+
+def test_a_run_over_rates_is_a_loop_over_rates():
+    """vmap of whole runs over a number of the optimizer's state gives what each run gives alone, to rounding."""
+    x, y = make_data()
+    start = fn.init(TASK, jax.random.key(0), x)
+    rates = jnp.array([0.001, 0.01, 0.1])
+
+    def trained(rate):
+        opt_state = fn.with_hyperparams(start.opt_state, {"learning_rate": rate})
+        return run(TASK, start._replace(opt_state=opt_state), (x, y), steps=6, batch_size=BATCH)[0].params
+
+    alone = [trained(rate) for rate in rates]
+    chex.assert_trees_all_close(
+        jax.vmap(trained)(rates), jax.tree.map(lambda *p: jnp.stack(p), *alone), rtol=1e-5, atol=1e-6
+    )
+    assert not np.allclose(alone[0]["dense_0"]["kernel"], alone[2]["dense_0"]["kernel"], atol=1e-3)
+
+
+def test_a_key_is_a_key():
+    with pytest.raises(fn.errors.KeyMissingError, match=r"(?s)init: needs a random key, got 0.*jax\.random\.key"):
+        fn.init(TASK, 0, jnp.ones((1, 4)))
+
+
+def test_a_data_set_is_evaluated_as_its_arrays():
+    data = fn.data.moons(30)
+    task = make_task(net=fn.dense(2))
+    ts = fn.init(task, jax.random.key(0), data.x)
+    chex.assert_trees_all_equal(fn.evaluate(task, ts, data), fn.evaluate(task, ts, data.arrays))
 
 
 def test_a_batch_is_a_tuple():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fnnet import tree
-from fnnet.errors import PathError
+from fnnet.errors import DtypeError, PathError
 
 PARAMS = {"dense_0": {"bias": jnp.ones(2), "kernel": jnp.full((3, 2), 2.0)}, "head": {"bias": jnp.zeros(1)}}
 
@@ -32,6 +32,23 @@ def test_dtypes_are_those_of_the_first():
     chex.assert_trees_all_equal_dtypes(tree.add(low, PARAMS), low)
     chex.assert_trees_all_equal_dtypes(tree.scale(jnp.float32(0.3), low), low)
     assert tree.zeros_like(low, jnp.float32)["head"]["bias"].dtype == jnp.float32
+
+
+def test_difference_is_empty_for_trees_alike():
+    """And else says what is missing, unexpected, of another shape, or held otherwise: three of each at most."""
+    a = {"x": jnp.ones(2), "y": [jnp.ones(1)] * 5}
+    assert tree.difference(a, jax.eval_shape(lambda: a)) == ""
+    assert tree.difference({"y": (1.0,)}, {"y": [1.0]}) == "its containers differ"
+    many = tree.difference(a, {"x": jnp.ones(2), "y": [jnp.ones(3)] * 5})
+    assert many.startswith("'y/0' is float32[1], expected float32[3]; 'y/1'")
+    assert many.endswith("and 2 more differ")
+    assert tree.difference({}, dict.fromkeys("abcde", 1)) == "missing 'a', 'b', 'c' and 2 more"
+
+
+def test_scale_refuses_integers():
+    """Half of 4 in integers would be 0 · 4."""
+    with pytest.raises(DtypeError, match=r"tree\.scale: leaves must be floating-point, got int32"):
+        tree.scale(0.5, {"n": jnp.array(4)})
 
 
 def test_norm_accumulates_in_float32_and_takes_magnitudes():

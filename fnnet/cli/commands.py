@@ -112,17 +112,17 @@ def train(
     """Train a network on 70 % of SOURCE, watch 15 %, test on 15 %, and save the run."""
     units = parse_hidden(hidden)
     settings = Settings(
-        source,
-        target,
-        units,
-        activation.value,
-        optimizer.value,
-        learning_rate,
-        schedule.value,
-        epochs,
-        batch_size,
-        seed,
-        missing.value,
+        source=source,
+        target=target,
+        hidden=units,
+        activation=activation.value,
+        optimizer=optimizer.value,
+        learning_rate=learning_rate,
+        schedule=schedule.value,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        missing=missing.value,
     )
     directory = _free_directory(source, out, overwrite)
     dataset = read_source(source, target, missing=missing.value, regression=regression)
@@ -240,7 +240,7 @@ def summary(
     typer.echo(f"{what}, a batch of {batch_size}")
     table = Table("layer", "output", "dtype", "parameters")
     for line in result.rows:
-        table.add_row(line.path, str(line.shape), line.dtype, f"{line.parameters:,}")
+        table.add_row(line.path, "" if line.shape is None else str(line.shape), line.dtype, f"{line.parameters:,}")
     Console().print(table)
     flops = "unknown" if result.flops is None else f"{result.flops:,.0f}"
     temporary = "unknown" if result.temporary_bytes is None else f"{result.temporary_bytes:,}"

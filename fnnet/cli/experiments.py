@@ -36,9 +36,9 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 }
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-    name: factory
+    name: getattr(optimizers, name)
     for name in optimizers.__all__
-    if "learning_rate" in inspect.signature(factory := getattr(optimizers, name)).parameters and name != "lbfgs"
+    if "learning_rate" in inspect.signature(getattr(optimizers, name)).parameters
 }
 
 SCHEDULES: dict[str, Callable[[float, int], Any]] = {

@@ -17,7 +17,7 @@ from fnnet import checkpoints, data
 from fnnet.cli.experiments import Settings, make_net, make_task
 from fnnet.core import Layer, Params, State
 from fnnet.data import Schema
-from fnnet.errors import ReadError, needs_extra
+from fnnet.errors import ReadError, check_extra
 from fnnet.plotting import learning_curves
 from fnnet.writing import replacing
 
@@ -51,9 +51,7 @@ def place(directory: Path) -> Iterator[None]:
 
     Raises: ExtraMissingError without safetensors or matplotlib; OSError unless files can be written there.
     """
-    with needs_extra("fnnet train", "all"):
-        import matplotlib.figure  # noqa: F401
-        import safetensors  # noqa: F401
+    check_extra("fnnet train", "all", "matplotlib", "safetensors")
     directory.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryFile(dir=directory):

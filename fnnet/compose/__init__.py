@@ -6,8 +6,9 @@ in parameters and state, and a key made of its name. Those of one layer (``repea
 ``precision``, ``stop_gradient``, ``named``, ``on_values``) have the entries of that layer.
 """
 
+from fnnet.activations import identity
 from fnnet.compose.affine import collapse
-from fnnet.compose.branches import add, as_tuple, concat, identity, parallel, residual
+from fnnet.compose.branches import add, as_tuple, bidirectional, concat, parallel, residual
 from fnnet.compose.chains import serial
 from fnnet.compose.children import InitApply, LayerLike, apply_child, as_layer, child_key
 from fnnet.compose.copies import SharedLayer, ensemble, repeat, shared
@@ -21,6 +22,7 @@ __all__ = [
     "apply_child",
     "as_layer",
     "as_tuple",
+    "bidirectional",
     "child_key",
     "collapse",
     "concat",

@@ -9,19 +9,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fnnet.compose.children import LayerLike, apply_child, as_layer, child_key, entry, name_children
+from fnnet.activations import identity
+from fnnet.compose.children import LayerLike, apply_child, as_layer, entry, init_child, name_children
 from fnnet.core import Key, Layer, Masked, Params, Shaped, State
-from fnnet.errors import ShapeError, inside
+from fnnet.errors import ShapeError
 
 
 def as_tuple(*outputs: Any) -> tuple[Any, ...]:
     """Return the outputs as a tuple."""
     return outputs
-
-
-def identity(x: Any) -> Any:
-    """Return `x`."""
-    return x
 
 
 def add(*outputs: Any) -> Any:
@@ -32,6 +28,8 @@ def add(*outputs: Any) -> Any:
     >>> fn.compose.add(jnp.ones(2), jnp.ones(2))
     Array([2., 2.], dtype=float32)
     """
+    if not outputs:
+        raise ValueError("add: needs at least one output, got none")
     return _on_leaves("add", len, lambda *leaves: reduce(jnp.add, leaves), outputs)
 
 
@@ -43,6 +41,8 @@ def concat(*outputs: Any) -> Any:
     >>> fn.compose.concat(jnp.ones((2, 3)), jnp.ones((2, 1))).shape
     (2, 4)
     """
+    if not outputs:
+        raise ValueError("concat: needs at least one output, got none")
     return _on_leaves("concat", lambda shape: len(shape) - 1, lambda *leaves: jnp.concatenate(leaves, -1), outputs)
 
 
@@ -82,13 +82,41 @@ def residual(layer: LayerLike, shortcut: LayerLike = identity, combine: Callable
     return _fan("residual", {"body": as_layer(layer), "shortcut": as_layer(shortcut)}, combine)
 
 
+def bidirectional(layer: LayerLike) -> Layer:
+    """Run one copy of a sequence layer forwards and another backwards in time; join them along the last axis.
+
+    Shapes: ``(..., time, n) -> (..., time, 2·features)``, forward first, an array or a ``Masked``, and returns what it
+    took. Params: ``forward`` and ``backward``. Any layer that keeps the time axis will do (Schuster & Paliwal 1997).
+
+    Law: reversing time and swapping ``forward`` and ``backward`` reverses the output and swaps its halves.
+
+    >>> layer = fn.compose.bidirectional(fn.gru(3))
+    >>> params, _ = layer.init(jax.random.key(0), jnp.ones((2, 5, 4)))
+    >>> layer(params, jnp.ones((2, 5, 4))).shape
+    (2, 5, 6)
+    """
+    forward = as_layer(layer)
+
+    def apply(
+        params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
+    ) -> tuple[Any, State]:
+        y, state = forward.apply(params, state, _flip_time(x), key=key, train=train)
+        return _flip_time(y), state
+
+    backward = Layer(forward.name, forward.init, apply)
+    return _fan("bidirectional", {"forward": forward, "backward": backward}, concat)
+
+
+def _flip_time(x: Any) -> Any:
+    return Masked(jnp.flip(x.values, -2), jnp.flip(x.mask, -1)) if isinstance(x, Masked) else jnp.flip(x, -2)
+
+
 def _fan(kind: str, children: dict[str, Layer], combine: Callable[..., Any]) -> Layer:
     def init(key: Key, x: Shaped) -> tuple[Params, State]:
         params: dict[str, Params] = {}
         state: dict[str, State] = {}
         for name, layer in children.items():
-            with inside(name):
-                p, s = layer.init(child_key(key, name), x)
+            p, s = init_child(name, layer, key, x)
             params |= entry(name, p)
             state |= entry(name, s)
         return params, state

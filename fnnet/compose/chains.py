@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fnnet.compose.children import LayerLike, apply_child, child_key, entry, name_children
+from fnnet.compose.children import LayerLike, apply_child, entry, init_child, name_children
 from fnnet.core import Key, Layer, Params, Shaped, State, output_shape
 from fnnet.errors import inside
 
@@ -30,8 +30,8 @@ def serial(*layers: LayerLike, **named_layers: LayerLike) -> Layer:
         params: dict[str, Params] = {}
         state: dict[str, State] = {}
         for name, layer in children.items():
+            p, s = init_child(name, layer, key, x)
             with inside(name):
-                p, s = layer.init(child_key(key, name), x)
                 x = output_shape(layer, p, s, x)
             params |= entry(name, p)
             state |= entry(name, s)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import jax
 from jax.ad_checkpoint import checkpoint_name
 
-from fnnet.core import Key, Layer, Params, State, stateless
-from fnnet.errors import inside
+from fnnet.core import Key, Layer, Params, Shaped, State, stateless
+from fnnet.errors import PathError, inside
 
 
 @runtime_checkable
@@ -44,12 +45,20 @@ def as_layer(thing: LayerLike) -> Layer:
         return Layer(getattr(thing, "name", type(thing).__name__.lower()), thing.init, thing.apply)
     if not callable(thing):
         raise TypeError(f"a layer must be a Layer or a function array -> array, got {type(thing).__name__}: {thing!r}")
+    if inspect.isfunction(thing) and inspect.signature(thing).return_annotation in (Layer, "Layer"):
+        raise TypeError(f"{thing.__name__} makes a layer and is none: call it, e.g. {thing.__name__}(...)")
     return stateless(getattr(thing, "__name__", type(thing).__name__).strip("<>"), thing)
 
 
 def child_key(key: Key, name: str) -> Key:
     """Return the key of the child called `name`: a function of the name alone, not of its place."""
     return jax.random.fold_in(key, name_hash(name))
+
+
+def init_child(name: str, layer: Layer, key: Key, x: Shaped) -> tuple[Params, State]:
+    """Return the parameters and the state of one child of a composition, made by its own key."""
+    with inside(name):
+        return layer.init(child_key(key, name), x)
 
 
 def apply_child(
@@ -62,8 +71,20 @@ def apply_child(
     """
     key = None if key is None else child_key(key, name)
     with inside(name), jax.named_scope(name):
-        y, new_state = layer.apply(params.get(name, {}), state.get(name, {}), x, key=key, train=train)
+        own_params, own_state = _part(layer, "parameters", params, name), _part(layer, "state", state, name)
+        y, new_state = layer.apply(own_params, own_state, x, key=key, train=train)
         return jax.tree.map(lambda leaf: checkpoint_name(leaf, name), y), new_state
+
+
+def _part(layer: Layer, what: str, tree: Params, name: str) -> Params:
+    """Return the child's entry, empty if there is none; PathError if the tree has no entries at all."""
+    if not isinstance(tree, Mapping):
+        raise PathError(
+            layer.name,
+            f"the {what} of the net must be a dict with an entry a layer, got {type(tree).__name__}",
+            "pass those that init of this same network made: net(params, x, state), with both of a TrainState.",
+        )
+    return tree.get(name, {})
 
 
 def name_hash(name: str) -> int:
@@ -81,6 +102,9 @@ def name_children(where: str, layers: tuple[LayerLike, ...], named_layers: dict[
         children[f"{layer.name}_{ordinal}"] = layer
     for name in children.keys() & named_layers.keys():
         raise ValueError(f"{where}: names must be distinct, got {name!r} for a layer by position and one by keyword")
+    for name in named_layers:
+        if "/" in name:
+            raise ValueError(f"{where}: a name must be text without '/', which separates those of a path, got {name!r}")
     return children | {name: as_layer(layer) for name, layer in named_layers.items()}
 
 

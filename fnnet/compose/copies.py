@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from fnnet.compose.children import LayerLike, apply_child, as_layer, child_key, entry, name_hash
 from fnnet.core import Key, Layer, Params, Shaped, State, stateless
 from fnnet.errors import ShapeError, inside
+from fnnet.shapes import check_count
 
 
 def repeat(layer: LayerLike, n: int, *, unroll: int = 1) -> Layer:
@@ -29,9 +30,8 @@ def repeat(layer: LayerLike, n: int, *, unroll: int = 1) -> Layer:
     ((12, 4, 4), (2, 4))
     """
     layer = as_layer(layer)
-    _check_count("repeat", n)
-    if unroll < 1:
-        raise ValueError(f"repeat: unroll must be at least 1, got {unroll}")
+    check_count("repeat", "n", n)
+    check_count("repeat", "unroll", unroll)
 
     def apply(
         params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
@@ -62,7 +62,7 @@ def ensemble(layer: LayerLike, n: int) -> Layer:
     (5, 2, 3)
     """
     layer = as_layer(layer)
-    _check_count("ensemble", n)
+    check_count("ensemble", "n", n)
 
     def apply(
         params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
@@ -153,11 +153,6 @@ def _place(
         return stateless("using", lambda x: function(own_params(), x))
 
     return SharedLayer(layer.name, init, apply, using)
-
-
-def _check_count(where: str, n: int) -> None:
-    if n < 1:
-        raise ValueError(f"{where}: n must be at least 1, got {n}")
 
 
 def _check_same(x: Any, y: Any) -> None:

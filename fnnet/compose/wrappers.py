@@ -11,6 +11,8 @@ from jax.typing import DTypeLike
 
 from fnnet.compose.children import LayerLike, as_layer
 from fnnet.core import Key, Layer, Masked, Params, Shaped, State
+from fnnet.dtypes import dtype_of
+from fnnet.shapes import align
 
 
 def remat(layer: LayerLike, *, policy: Callable[..., Any] | None = None) -> Layer:
@@ -125,9 +127,9 @@ def named(layer: LayerLike, name: str) -> Layer:
 def on_values(layer: LayerLike) -> Layer:
     """Apply a layer to the values of a ``Masked`` and keep the mask; on anything else it is the layer.
 
-    The layer must keep all axes but the last, since the mask has them.
+    The layer must keep all axes but the last, since the mask has them. It sees zeros at padding, whatever it held.
 
-    Law: ``on_values(f)(Masked(v, m)) = Masked(f(v), m)``.
+    Law: ``on_values(f)(Masked(v, m)) = Masked(f(v), m)`` where v is 0 at padding.
 
     >>> x = fn.Masked(jnp.array([[-1.0], [2.0]]), jnp.array([True, False]))
     >>> fn.compose.on_values(jax.nn.relu)({}, x).values.ravel()
@@ -143,7 +145,9 @@ def on_values(layer: LayerLike) -> Layer:
     ) -> tuple[Any, State]:
         if not isinstance(x, Masked):
             return layer.apply(params, state, x, key=key, train=train)
-        values, state = layer.apply(params, state, x.values, key=key, train=train)
+        real = align(x.mask, x.values, axis=x.mask.ndim - 1)
+        zeroed = jnp.where(real, x.values, jnp.zeros((), dtype_of(x.values)))
+        values, state = layer.apply(params, state, zeroed, key=key, train=train)
         return Masked(values, x.mask), state
 
     return Layer(layer.name, init, apply)

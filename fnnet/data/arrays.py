@@ -57,8 +57,8 @@ def take(data: Any, rows: Any) -> Any:
 def check(data: PyTree, batch_size: int | None = None) -> None:
     """Raise unless `data` can be trained on: rows that agree, numbers that are finite, and enough rows for a batch.
 
-    Raises: DataError for data that are empty, of unequal lengths, not finite (with the first place and how many), or
-    fewer than `batch_size`; DtypeError for an array that does not hold numbers.
+    Raises: DataError for data that are empty, of unequal lengths, not finite (with the first place and how many), of
+    negative weights, or fewer than `batch_size`; DtypeError for an array that does not hold numbers.
     """
     rows = length(data)
     if batch_size is not None:
@@ -66,6 +66,9 @@ def check(data: PyTree, batch_size: int | None = None) -> None:
     features = data.features if isinstance(data, Dataset) else ()
     for name, leaf in tree.flatten(_named(data)).items():
         _check_finite(name or "the array", np.asarray(leaf), features if name == "x" else ())
+        if name == "weight" and (np.asarray(leaf) < 0).any():
+            row = int(np.argmax((np.asarray(leaf) < 0).reshape(rows, -1).any(1)))
+            raise DataError("data", f"weights must be at least 0, got a negative one at row {row}", "drop such rows.")
 
 
 def split(

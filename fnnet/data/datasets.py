@@ -31,7 +31,7 @@ def digits(*, images: bool = False) -> Dataset:
 
 
 def iris() -> Dataset:
-    """Return 150 irises of three species by four lengths in cm (Fisher 1936), not standardised.
+    """Return 150 irises of three species by four lengths in cm (Fisher 1936), not standardized.
 
     >>> iris().classes
     ('setosa', 'versicolor', 'virginica')
@@ -40,7 +40,7 @@ def iris() -> Dataset:
 
 
 def wine() -> Dataset:
-    """Return 178 Italian wines of three cultivars by 13 chemical measurements (UCI), not standardised.
+    """Return 178 Italian wines of three cultivars by 13 chemical measurements (UCI), not standardized.
 
     >>> wine().x.shape
     (178, 13)
@@ -49,7 +49,7 @@ def wine() -> Dataset:
 
 
 def breast_cancer() -> Dataset:
-    """Return 569 breast tumours, malignant or benign, by 30 measurements of cell nuclei (UCI), not standardised.
+    """Return 569 breast tumours, malignant or benign, by 30 measurements of cell nuclei (UCI), not standardized.
 
     >>> breast_cancer().classes
     ('malignant', 'benign')
@@ -60,7 +60,7 @@ def breast_cancer() -> Dataset:
 def diabetes() -> Dataset:
     """Return 442 patients by ten raw measurements, and the disease's progress a year later (Efron et al. 2004).
 
-    Regression: ``y`` is (442, 1), a column a target, to meet the output of ``dense(1)``. Not standardised.
+    Regression: ``y`` is (442, 1), a column a target, to meet the output of ``dense(1)``. Not standardized.
 
     >>> diabetes().y.shape, diabetes().features[:3]
     ((442, 1), ('age', 'sex', 'bmi'))

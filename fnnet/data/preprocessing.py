@@ -27,7 +27,7 @@ class Column(NamedTuple):
 class Schema(NamedTuple):
     """What training data looked like: its columns, its classes (None in regression), and, for arrays, a row's shape.
 
-    For an array there is a column for each place of the last axis, so images are standardised by channel.
+    For an array there is a column for each place of the last axis, so images are standardized by channel.
     """
 
     columns: tuple[Column, ...]
@@ -35,12 +35,12 @@ class Schema(NamedTuple):
     shape: tuple[int, ...] | None = None
 
 
-def fit_schema(train: Dataset, *, standardise: bool = True) -> Schema:
+def fit_schema(train: Dataset, *, standardize: bool = True) -> Schema:
     """Return the schema of training data: a table from ``read`` (a dict of columns), or an array of shape (n, ..., f).
 
     Numbers get the mean and the standard deviation (that of the population) of the training rows, in float64; a
     constant column has scale 1. NaN, which tables read with ``missing="mean"`` hold, is left out of both. Text gets its
-    categories in alphabetical order. Without `standardise`, mean 0 and scale 1.
+    categories in alphabetical order. Without `standardize`, mean 0 and scale 1.
 
     Raises: DataError for a column of more than 256 categories or without any value, or an array with one axis.
 
@@ -51,7 +51,7 @@ def fit_schema(train: Dataset, *, standardise: bool = True) -> Schema:
     length(train)
     if isinstance(train.x, dict):
         names = train.features or tuple(train.x)
-        return Schema(tuple(_fit_column(name, train.x[name], standardise) for name in names), train.classes)
+        return Schema(tuple(_fit_column(name, train.x[name], standardize) for name in names), train.classes)
     x = np.asarray(train.x)
     if x.ndim < 2:
         raise DataError(
@@ -59,7 +59,7 @@ def fit_schema(train: Dataset, *, standardise: bool = True) -> Schema:
         )
     features = train.features if len(train.features) == x.shape[-1] else [str(n) for n in range(x.shape[-1])]
     rows = x.reshape(-1, x.shape[-1])
-    columns = tuple(_fit_column(name, rows[:, n], standardise) for n, name in enumerate(features))
+    columns = tuple(_fit_column(name, rows[:, n], standardize) for n, name in enumerate(features))
     return Schema(columns, train.classes, x.shape[1:])
 
 
@@ -148,7 +148,7 @@ def schema_from_dict(saved: Mapping[str, Any]) -> Schema:
     return Schema(columns, classes, shape)
 
 
-def _fit_column(name: str, values: Any, standardise: bool) -> Column:
+def _fit_column(name: str, values: Any, standardize: bool) -> Column:
     values = np.asarray(values)
     if values.dtype.kind in "UO":
         categories = tuple(str(category) for category in np.unique(values.astype(str)) if category != "")
@@ -163,7 +163,7 @@ def _fit_column(name: str, values: Any, standardise: bool) -> Column:
     values = values[~np.isnan(values)]
     if not values.size:
         raise DataError("fit_schema", f"column {name!r} has no value in the training rows", "drop the column.")
-    if not standardise:
+    if not standardize:
         return Column(name)
     if not np.isfinite(values).all():
         raise DataError("fit_schema", f"column {name!r} must be finite, got infinity", "drop or fill these rows.")

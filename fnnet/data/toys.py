@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fnnet.data.arrays import Dataset
+from fnnet.shapes import check_count
 
 
 def xor(n: int = 4, *, noise: float = 0.0, seed: int = 0) -> Dataset:
@@ -15,7 +16,7 @@ def xor(n: int = 4, *, noise: float = 0.0, seed: int = 0) -> Dataset:
     >>> xor().x.tolist(), xor().y.tolist()
     ([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [0, 1, 1, 0])
     """
-    corner = np.arange(n) % 4
+    corner = np.arange(check_count("xor", "n", n)) % 4
     bits = np.stack([corner // 2, corner % 2], axis=1)
     return _dataset("xor", bits, bits[:, 0] ^ bits[:, 1], 2, noise, seed)
 
@@ -77,15 +78,12 @@ def blobs(n: int = 300, *, classes: int = 3, noise: float = 0.15, seed: int = 0)
 
 def _turns(name: str, n: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Return labels 0, 1, ... in turn, and each point's place from 0 to 1 among those of its class."""
-    if classes < 1:
-        raise ValueError(f"{name}: classes must be at least 1, got {classes}")
-    order = np.arange(n)
+    check_count(name, "classes", classes)
+    order = np.arange(check_count(name, "n", n))
     return order % classes, order // classes / max(1, (n - 1) // classes)
 
 
 def _dataset(name: str, points: np.ndarray, labels: np.ndarray, classes: int, noise: float, seed: int) -> Dataset:
-    if len(points) < 1:
-        raise ValueError(f"{name}: n must be at least 1, got {len(points)}")
     if noise < 0:
         raise ValueError(f"{name}: noise must not be negative, got {noise}")
     x = points + noise * np.random.default_rng(seed).standard_normal(points.shape)

@@ -1,5 +1,5 @@
 """Looking at a network: what it holds and what it computes, as arrays and tables."""
 
-from fnnet.inspection.summary import Summary, SummaryRow, summary
+from fnnet.inspection.summaries import Summary, SummaryRow, summary
 
 __all__ = ["Summary", "SummaryRow", "summary"]

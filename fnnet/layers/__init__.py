@@ -1,15 +1,15 @@
 """Layers: factories of ``Layer``, channels last."""
 
 from fnnet.layers.activation import prelu
-from fnnet.layers.attention import attention
-from fnnet.layers.conv import conv, conv_transpose
-from fnnet.layers.dense import dense
-from fnnet.layers.dropout import channel_dropout, drop_path, dropout
-from fnnet.layers.embedding import embedding
+from fnnet.layers.affine import dense
+from fnnet.layers.convolution import conv, conv_transpose
+from fnnet.layers.lookup import embedding
+from fnnet.layers.multi_head import attention
+from fnnet.layers.noise import channel_dropout, drop_path, dropout
 from fnnet.layers.norm import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from fnnet.layers.pool import avg_pool, global_pool, max_pool
 from fnnet.layers.positions import learned_positions, rotary, sinusoidal_positions
-from fnnet.layers.recurrent import bidirectional, gru, lstm, rnn
+from fnnet.layers.recurrent import gru, lstm, rnn
 from fnnet.layers.sequences import last_step, mean_step
 from fnnet.layers.shape import flatten, reshape
 
@@ -17,7 +17,6 @@ __all__ = [
     "attention",
     "avg_pool",
     "batch_norm",
-    "bidirectional",
     "channel_dropout",
     "conv",
     "conv_transpose",

@@ -7,8 +7,9 @@ from typing import Any
 import jax.numpy as jnp
 
 from fnnet.core import Key, Layer, Params, Shaped, State
+from fnnet.dtypes import dtype_of
 from fnnet.initializers import Initializer, constant
-from fnnet.shapes import align, check_floating, check_last_axis, check_rank
+from fnnet.shapes import align, check_floating, check_last_axis, check_rank, parameter
 
 
 def prelu(*, shared: bool = False, slope_init: Initializer | None = None) -> Layer:
@@ -31,13 +32,13 @@ def prelu(*, shared: bool = False, slope_init: Initializer | None = None) -> Lay
     def init(key: Key, x: Shaped) -> tuple[Params, State]:
         check_floating("prelu", x)
         check_rank("prelu", x, 1, "(..., features)")
-        return {"slope": initializer(key, () if shared else x.shape[-1:], x.dtype)}, {}
+        return {"slope": initializer(key, () if shared else x.shape[-1:], dtype_of(x))}, {}
 
     def apply(
         params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
     ) -> tuple[Any, State]:
         check_floating("prelu", x)
-        slope = params["slope"]
+        slope = parameter("prelu", params, "slope")
         if not shared:
             check_last_axis("prelu", x, slope.shape[0])
             slope = align(slope, x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,16 +10,17 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from fnnet.core import Key, Layer, Masked, Params, Shaped, State
+from fnnet.dtypes import at_least_float32, dtype_of
 from fnnet.errors import DataError, DtypeError, ShapeError
 from fnnet.initializers import Initializer, ones, zeros
 from fnnet.layers.sequences import unpack
-from fnnet.layers.windows import check_dims, check_spatial
-from fnnet.shapes import align, at_least_float32, check_floating, check_last_axis, check_rank
+from fnnet.layers.windows import check_spatial
+from fnnet.shapes import align, check_count, check_floating, check_last_axis, check_rank, parameter
 
 
 def batch_norm(
     *,
-    momentum: float = 0.9,
+    momentum: float = 0.99,
     eps: float = 1e-5,
     axis_name: str | tuple[str, ...] | None = None,
     scale_init: Initializer | None = ones,
@@ -33,15 +35,15 @@ def batch_norm(
     Shapes: (..., features), to the same, or a ``Masked`` sequence, whose padding has no part in the statistics.
     Params: ``scale`` and ``bias`` (features,), left out if their init is None. State: ``mean`` and ``var``
     (features,), at first 0 and 1, in float32 at least; each training step makes them momentum · running + (1 −
-    momentum) · batch. (That is flax's and Keras' momentum, which are .99; torch's is one less ours, and its running
-    variance unbiased.)
+    momentum) · batch. (As in flax and Keras; torch's momentum is one less ours, .1, and its running variance unbiased.)
+    A short run, of fewer than some 300 steps, wants less: .9 forgets the initial values ten times faster.
 
-    The statistics take one pass, about the batch's first row, so that a large mean does not cancel a small variance.
+    The statistics take one pass, about the mean of a few rows, so that a large mean does not cancel a small variance.
     Laws: in training the output has mean β and variance γ², up to ε; it is unchanged by an affine change of the input.
     Raises: ValueError unless ``0 <= momentum <= 1`` and ``eps > 0``; ShapeError, DtypeError for inputs unlike those of
     `init`, empty in training, or not real; DataError where the state is not passed.
 
-    >>> layer = fn.layers.batch_norm()
+    >>> layer = fn.layers.batch_norm(momentum=0.9)
     >>> x = jnp.array([[1.0], [3.0]])
     >>> params, state = layer.init(jax.random.key(0), x)
     >>> y, state = layer.apply(params, state, x, train=True)
@@ -51,11 +53,11 @@ def batch_norm(
     if not 0 <= momentum <= 1:
         raise ValueError(f"batch_norm: momentum must be between 0 and 1, got {momentum}")
     _check_eps("batch_norm", eps)
-    init_affine = _affine_init("batch_norm", scale_init, bias_init)
+    inits = _given(scale_init, bias_init)
 
     def init(key: Key, x: Shaped) -> tuple[Params, State]:
         values = x.values if isinstance(x, Masked) else x
-        params = init_affine(key, values)
+        params = _init_affine("batch_norm", inits, key, values)
         features, dtype = values.shape[-1:], at_least_float32(values.dtype)
         return params, {"mean": jnp.zeros(features, dtype), "var": jnp.ones(features, dtype)}
 
@@ -76,21 +78,15 @@ def batch_norm(
                 f"the batch must have at least one row in training, got shape {values.shape}",
                 "leave out empty batches.",
             )
+        wide = values.astype(at_least_float32(values.dtype))
         if train:
-            shift, mean, var = _batch_moments(values.astype(at_least_float32(values.dtype)), mask, axis_name)
-            batch = {"mean": shift + mean, "var": var}
-            state = {
-                name: momentum * state[name] + (1 - momentum) * batch[name].astype(state[name].dtype) for name in batch
-            }
+            shift, mean, var = _batch_moments(wide, mask, axis_name)
+            state = _towards(state, {"mean": shift + mean, "var": var}, momentum)
+            centred = wide - align(shift, wide) - align(mean, wide)
         else:
-            shift, mean, var = (
-                state["mean"].astype(at_least_float32(values.dtype)),
-                None,
-                state["var"].astype(at_least_float32(values.dtype)),
-            )
-        centred = values.astype(shift.dtype) - align(shift, values)
-        centred = centred if mean is None else centred - align(mean, values)
-        y = _affine(params, centred * align(jax.lax.rsqrt(var + eps), values), values.dtype)
+            var = state["var"].astype(wide.dtype)
+            centred = wide - align(state["mean"].astype(wide.dtype), wide)
+        y = _affine("batch_norm", inits, params, centred * align(jax.lax.rsqrt(var + eps), wide), dtype_of(values))
         return (Masked(y, x.mask) if isinstance(x, Masked) else y), state
 
     return Layer("batch_norm", init, apply)
@@ -118,7 +114,7 @@ def layer_norm(
     def normalize(x: Array) -> Array:
         return _standardize(x, (x.ndim - 1,), eps)
 
-    return _example_norm("layer_norm", normalize, _affine_init("layer_norm", scale_init, bias_init))
+    return _example_norm("layer_norm", normalize, _given(scale_init, bias_init))
 
 
 def rms_norm(*, eps: float = 1e-6, scale_init: Initializer | None = ones) -> Layer:
@@ -140,7 +136,7 @@ def rms_norm(*, eps: float = 1e-6, scale_init: Initializer | None = ones) -> Lay
     def normalize(x: Array) -> Array:
         return x * jax.lax.rsqrt(jnp.mean(x * x, -1, keepdims=True) + eps)
 
-    return _example_norm("rms_norm", normalize, _affine_init("rms_norm", scale_init, None))
+    return _example_norm("rms_norm", normalize, _given(scale_init, None))
 
 
 def group_norm(
@@ -165,9 +161,9 @@ def group_norm(
     >>> layer(params, jnp.array([1.0, 3.0, 10.0, 30.0])).round(3)
     Array([-1.,  1., -1.,  1.], dtype=float32)
     """
-    if groups < 1:
-        raise ValueError(f"group_norm: groups must be at least 1, got {groups}")
-    return _grouped("group_norm", groups, check_dims("group_norm", dims, least=0), eps, scale_init, bias_init)
+    check_count("group_norm", "groups", groups)
+    check_count("group_norm", "dims", dims, least=0)
+    return _grouped("group_norm", groups, dims, eps, scale_init, bias_init)
 
 
 def instance_norm(
@@ -189,7 +185,8 @@ def instance_norm(
     Array([[-1.],
            [ 1.]], dtype=float32)
     """
-    return _grouped("instance_norm", None, check_dims("instance_norm", dims), eps, scale_init, bias_init)
+    check_count("instance_norm", "dims", dims)
+    return _grouped("instance_norm", None, dims, eps, scale_init, bias_init)
 
 
 def _grouped(
@@ -202,7 +199,6 @@ def _grouped(
 ) -> Layer:
     """Return the norm over `dims` spatial axes and the features of each group; each feature is one if None."""
     _check_eps(where, eps)
-    init_affine = _affine_init(where, scale_init, bias_init)
 
     def check(x: Shaped) -> None:
         check_spatial(where, x, dims)
@@ -214,52 +210,54 @@ def _grouped(
             )
 
     def normalize(x: Array) -> Array:
-        check(x)
         count = x.shape[-1] if groups is None else groups
         split = x.reshape(*x.shape[:-1], count, x.shape[-1] // count)
         axes = (*range(split.ndim - 2 - dims, split.ndim - 2), split.ndim - 1)
         return _standardize(split, axes, eps).reshape(x.shape)
 
-    def init(key: Key, x: Shaped) -> Params:
-        check(x)
-        return init_affine(key, x)
-
-    return _example_norm(where, normalize, init)
+    return _example_norm(where, normalize, _given(scale_init, bias_init), check)
 
 
-def _example_norm(where: str, normalize: Any, init_affine: Any) -> Layer:
+def _example_norm(
+    where: str,
+    normalize: Callable[[Array], Array],
+    inits: dict[str, Initializer],
+    check: Callable[[Shaped], None] = lambda x: None,
+) -> Layer:
     """Return the layer without state that normalizes in float32 at least, then scales and shifts each feature."""
 
     def init(key: Key, x: Shaped) -> tuple[Params, State]:
-        return init_affine(key, x), {}
+        check(x)
+        return _init_affine(where, inits, key, x), {}
 
     def apply(
         params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
     ) -> tuple[Any, State]:
-        _check(where, x, next((p.shape[0] for p in params.values()), None))
-        return _affine(params, normalize(x.astype(at_least_float32(x.dtype))), x.dtype), state
+        features = next((parameter(where, params, name).shape[0] for name in inits), None)
+        _check(where, x, features)
+        check(x)
+        y = normalize(x.astype(at_least_float32(x.dtype)))
+        return _affine(where, inits, params, y, dtype_of(x)), state
 
     return Layer(where, init, apply)
 
 
-def _affine_init(where: str, scale_init: Initializer | None, bias_init: Initializer | None) -> Any:
-    inits = {name: make for name, make in (("scale", scale_init), ("bias", bias_init)) if make is not None}
-
-    def init(key: Key, x: Shaped) -> Params:
-        _check(where, x, None)
-        return {
-            name: make(jax.random.fold_in(key, i), x.shape[-1:], x.dtype)
-            for i, (name, make) in enumerate(inits.items())
-        }
-
-    return init
+def _given(scale_init: Initializer | None, bias_init: Initializer | None) -> dict[str, Initializer]:
+    """Return by name the initializers that are not None: a norm has those parameters."""
+    return {name: make for name, make in (("scale", scale_init), ("bias", bias_init)) if make is not None}
 
 
-def _affine(params: Params, y: Array, dtype: Any) -> Array:
-    if "scale" in params:
-        y = y * align(params["scale"].astype(y.dtype), y)
-    if "bias" in params:
-        y = y + align(params["bias"].astype(y.dtype), y)
+def _init_affine(where: str, inits: dict[str, Initializer], key: Key, x: Shaped) -> Params:
+    _check(where, x, None)
+    keys = {name: jax.random.fold_in(key, i) for i, name in enumerate(inits)}
+    return {name: make(keys[name], x.shape[-1:], dtype_of(x)) for name, make in inits.items()}
+
+
+def _affine(where: str, inits: dict[str, Initializer], params: Params, y: Array, dtype: Any) -> Array:
+    """Return scale · y + bias, as far as the norm has them, in `dtype`."""
+    given = {name: align(parameter(where, params, name).astype(y.dtype), y) for name in inits}
+    y = y * given["scale"] if "scale" in given else y
+    y = y + given["bias"] if "bias" in given else y
     return y.astype(dtype)
 
 
@@ -276,8 +274,7 @@ def _batch_moments(x: Array, mask: Array | None, axis_name: str | tuple[str, ...
     """Return a shift near the mean, the mean less the shift, and the variance, of each feature."""
     rows = x.reshape(-1, x.shape[-1])
     weight = None if mask is None else mask.reshape(-1)
-    # Moments about any one value are free of cancellation, unless that value is far from all the others.
-    shift = jax.lax.stop_gradient(rows[0] if weight is None else rows[jnp.argmax(weight)])
+    shift = jax.lax.stop_gradient(_near_mean(rows, weight))
     if axis_name is not None:
         shift = jax.lax.pmean(shift, axis_name)
     d = rows - align(shift, rows)
@@ -291,6 +288,25 @@ def _batch_moments(x: Array, mask: Array | None, axis_name: str | tuple[str, ...
     count = jnp.maximum(count, 1)
     mean = first / count
     return shift, mean, jnp.maximum(second / count - mean * mean, 0)
+
+
+def _near_mean(rows: Array, weight: Array | None) -> Array:
+    """Return the mean of a few rows from all over the batch: moments about it are free of cancellation.
+
+    About a single row they would not be, were that row far from all others, as a dark corner of an image is.
+    """
+    apart = max(1, rows.shape[0] // 64)
+    if weight is None:
+        return rows[::apart].mean(0)
+    few, real = rows[::apart], weight[::apart]
+    count = real.sum()
+    mean = jnp.where(real[:, None], few, jnp.zeros((), rows.dtype)).sum(0) / jnp.maximum(count, 1).astype(rows.dtype)
+    return jnp.where(count > 0, mean, rows[jnp.argmax(weight)])
+
+
+def _towards(state: State, batch: dict[str, Array], momentum: float) -> State:
+    """Return the running statistics after those of one more batch."""
+    return {name: momentum * old + (1 - momentum) * batch[name].astype(old.dtype) for name, old in state.items()}
 
 
 def _check_eps(where: str, eps: float) -> None:

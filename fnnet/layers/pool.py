@@ -10,19 +10,19 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from fnnet.core import Layer, Masked, stateless
+from fnnet.dtypes import at_least_float32, dtype_of
 from fnnet.errors import ShapeError
 from fnnet.layers.sequences import mean_of_real, unpack
 from fnnet.layers.windows import (
     Padding,
     check_covered,
-    check_dims,
     check_padding,
     check_spatial,
+    for_each_axis,
     pairs_of,
-    spread,
     window_of,
 )
-from fnnet.shapes import at_least_float32
+from fnnet.shapes import check_count
 
 Slide: TypeAlias = Callable[[Array, float, Any], Array]
 """``slide(x, start, function)``: `x` reduced by `function` from `start` over each window."""
@@ -56,7 +56,7 @@ def max_pool(
         if mask is None:
             return slide(values, -jnp.inf, jax.lax.max)
         low, zero = jnp.asarray(-jnp.inf, values.dtype), jnp.zeros((), values.dtype)
-        real = slide(places.astype(jnp.float32), 0.0, jax.lax.max) > 0
+        real = slide(places.astype(jnp.float32), -jnp.inf, jax.lax.max) > 0
         y = slide(jnp.where(places, values, low), -jnp.inf, jax.lax.max)
         return Masked(jnp.where(real, y, zero), real[..., 0])
 
@@ -87,7 +87,7 @@ def avg_pool(
         wide = at_least_float32(values.dtype)
         total = slide(values.astype(wide), 0.0, jax.lax.add)
         count = slide(places.astype(wide), 0.0, jax.lax.add)
-        y = (total / jnp.maximum(count, 1)).astype(values.dtype)
+        y = (total / jnp.maximum(count, 1)).astype(dtype_of(values))
         return y if mask is None else Masked(y, count[..., 0] > 0)
 
     return _pool("avg_pool", mean, window, dims, stride, padding)
@@ -105,7 +105,7 @@ def global_pool(kind: Literal["mean", "max"] = "mean", *, dims: int = 2) -> Laye
     """
     if kind not in ("mean", "max"):
         raise ValueError(f"global_pool: kind must be 'mean' or 'max', got {kind!r}")
-    check_dims("global_pool", dims)
+    check_count("global_pool", "dims", dims)
 
     def pool(x: Any) -> Array:
         values, mask = _unpack("global_pool", x, dims)
@@ -134,7 +134,7 @@ def _pool(
     `places`, of shape (..., *space, 1), are True where an input is real: at the mask's steps, or everywhere.
     """
     size = window_of(where, "window", window, dims)
-    strides = size if stride is None else spread(where, "stride", stride, len(size))
+    strides = size if stride is None else for_each_axis(where, "stride", stride, len(size))
     padding = check_padding(where, padding, len(size), ("SAME", "VALID"))
     if not isinstance(padding, str) and any(max(pair) >= n for pair, n in zip(padding, size, strict=True)):
         raise ValueError(f"{where}: padding must be less than the window, {size}, got {padding}")

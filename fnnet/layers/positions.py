@@ -8,10 +8,11 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from fnnet.core import Key, Layer, Params, Shaped, State, stateless
+from fnnet.dtypes import at_least_float32, dtype_of
 from fnnet.errors import ShapeError
 from fnnet.initializers import Initializer, normal
 from fnnet.layers.sequences import repack, unpack, values_of
-from fnnet.shapes import align, at_least_float32, check_floating, check_last_axis, check_rank
+from fnnet.shapes import align, check_count, check_floating, check_last_axis, check_rank, parameter
 
 
 def rotary(x: Array, *, base: float = 10000.0, positions: Array | None = None, time_axis: int = -2) -> Array:
@@ -33,13 +34,17 @@ def rotary(x: Array, *, base: float = 10000.0, positions: Array | None = None, t
         raise ShapeError(
             "rotary", f"the last axis must be even, got shape {x.shape}", "use an even number of features."
         )
-    dtype = at_least_float32(x.dtype)
-    places = jnp.arange(x.shape[time_axis]) if positions is None else positions
+    dtype, time = at_least_float32(x.dtype), x.shape[time_axis]
+    places = jnp.arange(time) if positions is None else positions
+    if places.shape != (time,):
+        raise ShapeError(
+            "rotary", f"positions must have shape ({time},), one a step, got {places.shape}", "give each step its own."
+        )
     half = x.shape[-1] // 2
     angles = align(places.astype(dtype), x, axis=time_axis) * align(_frequencies(half, base, dtype), x)
     cos, sin = jnp.cos(angles), jnp.sin(angles)
     a, b = x[..., :half].astype(dtype), x[..., half:].astype(dtype)
-    return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], -1).astype(x.dtype)
+    return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], -1).astype(dtype_of(x))
 
 
 def sinusoidal_positions(*, base: float = 10000.0) -> Layer:
@@ -66,7 +71,7 @@ def sinusoidal_positions(*, base: float = 10000.0) -> Layer:
             )
         dtype = at_least_float32(values.dtype)
         angles = jnp.arange(time).astype(dtype)[:, None] * _frequencies(features // 2, base, dtype)[None, :]
-        table = jnp.stack([jnp.sin(angles), jnp.cos(angles)], -1).reshape(time, features).astype(values.dtype)
+        table = jnp.stack([jnp.sin(angles), jnp.cos(angles)], -1).reshape(time, features).astype(dtype_of(values))
         return repack(values + align(table, values), x)
 
     return stateless("sinusoidal_positions", function)
@@ -83,28 +88,28 @@ def learned_positions(length: int, *, table_init: Initializer | None = None) -> 
     >>> layer.init(jax.random.key(0), jnp.ones((5, 4)))[0]["table"].shape
     (16, 4)
     """
-    if length < 1:
-        raise ValueError(f"learned_positions: length must be at least 1, got {length}")
+    check_count("learned_positions", "length", length)
     initializer = normal(0.02) if table_init is None else table_init
 
     def init(key: Key, x: Shaped) -> tuple[Params, State]:
         values = values_of(x)
         check_floating("learned_positions", values)
         check_rank("learned_positions", values, 2, "(..., time, features)")
-        return {"table": initializer(key, (length, values.shape[-1]), values.dtype)}, {}
+        return {"table": initializer(key, (length, values.shape[-1]), dtype_of(values))}, {}
 
     def apply(
         params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
     ) -> tuple[Any, State]:
         values, _ = unpack("learned_positions", x)
-        check_last_axis("learned_positions", values, params["table"].shape[1])
+        table = parameter("learned_positions", params, "table")
+        check_last_axis("learned_positions", values, table.shape[1])
         if values.shape[-2] > length:
             raise ShapeError(
                 "learned_positions",
                 f"sequences must have at most {length} steps, got shape {values.shape}",
                 f"shorten them, or make learned_positions({values.shape[-2]}).",
             )
-        return repack(values + align(params["table"][: values.shape[-2]], values), x), state
+        return repack(values + align(table[: values.shape[-2]], values), x), state
 
     return Layer("learned_positions", init, apply)
 

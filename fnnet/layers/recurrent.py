@@ -9,11 +9,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from fnnet.activations import check_activation
 from fnnet.core import Key, Layer, Params, Shaped, State
-from fnnet.errors import inside
+from fnnet.dtypes import dtype_of
 from fnnet.initializers import Initializer, glorot_uniform, orthogonal, zeros
+from fnnet.layers.affine import add_bias
 from fnnet.layers.sequences import repack, unpack, values_of
-from fnnet.shapes import align, check_floating, check_last_axis, check_rank
+from fnnet.shapes import align, check_count, check_floating, check_last_axis, check_rank, parameter
 
 
 def rnn(
@@ -23,7 +25,7 @@ def rnn(
     reverse: bool = False,
     kernel_init: Initializer | None = None,
     recurrent_init: Initializer | None = None,
-    bias_init: Initializer = zeros,
+    bias_init: Initializer | None = zeros,
 ) -> Layer:
     r"""Carry a state through time (Elman 1990) and return it at every step.
 
@@ -31,7 +33,8 @@ def rnn(
 
     Shapes: ``(..., time, n) -> (..., time, features)``, an array or a ``Masked``, and returns what it took. Over
     padding the state stands still. `reverse` runs from the last step to the first.
-    Params: ``kernel`` W (n, features), Glorot uniform; ``recurrent`` U (features, features), orthogonal; ``bias``.
+    Params: ``kernel`` W (n, features), Glorot uniform; ``recurrent`` U (features, features), orthogonal; ``bias``
+    unless `bias_init` is None.
 
     Law: outputs at real steps do not depend on padding, neither its contents nor its amount.
     Raises: ValueError if ``features < 1``; ShapeError if the last axis is not the one `init` saw.
@@ -41,13 +44,14 @@ def rnn(
     >>> layer(params, jnp.ones((2, 5, 4))).shape
     (2, 5, 3)
     """
+    check_activation("rnn", activation)
 
     def step(params: Params, carry: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
         (h,) = carry
         return (activation(z + h @ params["recurrent"]),)
 
     init = _init_gates("rnn", features, 1, kernel_init, recurrent_init, bias_init)
-    return Layer("rnn", init, _scan_time("rnn", features, 1, step, reverse))
+    return Layer("rnn", init, _scan_time("rnn", features, 1, step, reverse, bias_init))
 
 
 def lstm(
@@ -57,7 +61,7 @@ def lstm(
     reverse: bool = False,
     kernel_init: Initializer | None = None,
     recurrent_init: Initializer | None = None,
-    bias_init: Initializer = zeros,
+    bias_init: Initializer | None = zeros,
 ) -> Layer:
     r"""Long short-term memory (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000).
 
@@ -67,6 +71,7 @@ def lstm(
     Shapes and padding as for ``rnn``. Params: ``kernel`` W (n, 4·features), ``recurrent`` U (features, 4·features) and
     ``bias`` b (4·features,), gates in the order input, forget, cell, output, each block drawn on its own. `forget_bias`
     is added to the initial bias of the forget gate, so that a new net remembers (Jozefowicz et al. 2015).
+    Without biases, `bias_init` being None, it has no place.
 
     Law: outputs at real steps do not depend on padding, neither its contents nor its amount.
     Raises: ValueError if ``features < 1``; ShapeError if the last axis is not the one `init` saw.
@@ -87,9 +92,11 @@ def lstm(
 
     def init(key: Key, x: Shaped) -> tuple[Params, State]:
         params, state = gates(key, x)
+        if bias_init is None:
+            return params, state
         return params | {"bias": params["bias"].at[features : 2 * features].add(forget_bias)}, state
 
-    return Layer("lstm", init, _scan_time("lstm", features, 2, step, reverse))
+    return Layer("lstm", init, _scan_time("lstm", features, 2, step, reverse, bias_init))
 
 
 def gru(
@@ -98,7 +105,7 @@ def gru(
     reverse: bool = False,
     kernel_init: Initializer | None = None,
     recurrent_init: Initializer | None = None,
-    bias_init: Initializer = zeros,
+    bias_init: Initializer | None = zeros,
 ) -> Layer:
     r"""Gated recurrent unit (Cho et al. 2014), the reset gate applied after the product with U.
 
@@ -125,54 +132,19 @@ def gru(
         r, u, n = jnp.split(z, 3, axis=-1)
         hr, hu, hn = jnp.split(h @ params["recurrent"], 3, axis=-1)
         update = jax.nn.sigmoid(u + hu)
-        new = jnp.tanh(n + jax.nn.sigmoid(r + hr) * (hn + align(params["reset_bias"], hn)))
+        hn = hn if bias_init is None else hn + align(parameter("gru", params, "reset_bias"), hn)
+        new = jnp.tanh(n + jax.nn.sigmoid(r + hr) * hn)
         return ((1 - update) * new + update * h,)
 
     gates = _init_gates("gru", features, 3, kernel_init, recurrent_init, bias_init)
 
     def init(key: Key, x: Shaped) -> tuple[Params, State]:
         params, state = gates(key, x)
-        return params | {"reset_bias": bias_init(key, (features,), params["bias"].dtype)}, state
+        if bias_init is None:
+            return params, state
+        return params | {"reset_bias": bias_init(jax.random.fold_in(key, 3), (features,), params["bias"].dtype)}, state
 
-    return Layer("gru", init, _scan_time("gru", features, 1, step, reverse))
-
-
-def bidirectional(layer: Layer) -> Layer:
-    """Run one copy of a sequence layer forwards and another backwards in time; join them along the last axis.
-
-    Shapes: ``(..., time, n) -> (..., time, 2·features)``, forward first, an array or a ``Masked``, and returns what it
-    took. Params: ``forward`` and ``backward``. Any layer that keeps the time axis will do.
-
-    Law: reversing time and swapping ``forward`` and ``backward`` reverses the output and swaps its halves.
-
-    >>> layer = fn.layers.bidirectional(fn.layers.gru(3))
-    >>> params, _ = layer.init(jax.random.key(0), jnp.ones((2, 5, 4)))
-    >>> layer(params, jnp.ones((2, 5, 4))).shape
-    (2, 5, 6)
-    """
-
-    def init(key: Key, x: Shaped) -> tuple[Params, State]:
-        made = {}
-        for name, k in zip(("forward", "backward"), jax.random.split(key), strict=True):
-            with inside(name):
-                made[name] = layer.init(k, x)
-        params, state = ({name: pair[i] for name, pair in made.items()} for i in range(2))
-        return params, state if jax.tree.leaves(state) else {}
-
-    def apply(
-        params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
-    ) -> tuple[Any, State]:
-        keys = (None, None) if key is None else jax.random.split(key)
-        outputs, new_state = {}, {}
-        for name, k, seen in zip(("forward", "backward"), keys, (x, _flip_time(x)), strict=True):
-            with inside(name), jax.named_scope(name):
-                own_state = state.get(name, {})
-                outputs[name], new_state[name] = layer.apply(params.get(name, {}), own_state, seen, key=k, train=train)
-        outputs["backward"] = _flip_time(outputs["backward"])
-        y = jnp.concatenate([values_of(outputs[name]) for name in ("forward", "backward")], -1)
-        return repack(y, x), new_state if jax.tree.leaves(new_state) else {}
-
-    return Layer("bidirectional", init, apply)
+    return Layer("gru", init, _scan_time("gru", features, 1, step, reverse, bias_init))
 
 
 def _init_gates(
@@ -181,11 +153,10 @@ def _init_gates(
     gates: int,
     kernel_init: Initializer | None,
     recurrent_init: Initializer | None,
-    bias_init: Initializer,
+    bias_init: Initializer | None,
 ) -> Callable[[Key, Shaped], tuple[Params, State]]:
     """Return the init of kernel, recurrent and bias, in which each gate has its own block of columns."""
-    if features < 1:
-        raise ValueError(f"{where}: features must be at least 1, got {features}")
+    check_count(where, "features", features)
     input_init = glorot_uniform() if kernel_init is None else kernel_init
     hidden_init = orthogonal() if recurrent_init is None else recurrent_init
 
@@ -193,19 +164,17 @@ def _init_gates(
         values = values_of(x)
         check_floating(where, values)
         check_rank(where, values, 2, "(..., time, features)")
+        dtype = dtype_of(values)
 
         def blocks(initializer: Initializer, key: Key, rows: int) -> Array:
             keys = jax.random.split(key, gates)
-            return jnp.concatenate([initializer(k, (rows, features), values.dtype) for k in keys], axis=1)
+            return jnp.concatenate([initializer(k, (rows, features), dtype) for k in keys], axis=1)
 
         kernel_key, recurrent_key, bias_key = jax.random.split(key, 3)
         kernel = blocks(input_init, kernel_key, values.shape[-1])
         recurrent = blocks(hidden_init, recurrent_key, features)
-        return {
-            "kernel": kernel,
-            "recurrent": recurrent,
-            "bias": bias_init(bias_key, (gates * features,), values.dtype),
-        }, {}
+        bias = {} if bias_init is None else {"bias": bias_init(bias_key, (gates * features,), dtype)}
+        return {"kernel": kernel, "recurrent": recurrent} | bias, {}
 
     return init
 
@@ -216,6 +185,7 @@ def _scan_time(
     carried: int,
     step: Callable[[Params, tuple[Array, ...], Array], tuple[Array, ...]],
     reverse: bool,
+    bias_init: Initializer | None,
 ) -> Callable[..., tuple[Any, State]]:
     """Return the apply that scans `step` over time, from `carried` arrays of zeros, of which the first is the output.
 
@@ -226,9 +196,9 @@ def _scan_time(
         params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
     ) -> tuple[Any, State]:
         values, mask = unpack(where, x)
-        check_last_axis(where, values, params["kernel"].shape[0])
-        z = values @ params["kernel"]
-        z = jnp.moveaxis(z + align(params["bias"], z), -2, 0)
+        kernel, _ = (parameter(where, params, name) for name in ("kernel", "recurrent"))
+        check_last_axis(where, values, kernel.shape[0])
+        z = jnp.moveaxis(add_bias(where, params, values @ kernel, bias_init), -2, 0)
         real = None if mask is None else jnp.moveaxis(mask, -1, 0)[..., None]
 
         def body(carry: tuple[Array, ...], inputs: tuple[Array, Array | None]) -> tuple[tuple[Array, ...], Array]:
@@ -243,8 +213,3 @@ def _scan_time(
         return repack(jnp.moveaxis(y, 0, -2), x), state
 
     return apply
-
-
-def _flip_time(x: Any) -> Any:
-    flipped = jnp.flip(values_of(x), -2)
-    return flipped if values_of(x) is x else type(x)(flipped, jnp.flip(x.mask, -1))

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from fnnet.core import Layer, Masked, Shaped, stateless
+from fnnet.dtypes import at_least_float32, dtype_of
 from fnnet.errors import DtypeError, ShapeError
-from fnnet.shapes import at_least_float32, check_floating, check_rank
+from fnnet.shapes import check_floating, check_rank
 
 
 def values_of(x: Shaped) -> Shaped:
@@ -36,7 +37,7 @@ def unpack(where: str, x: Array | Masked) -> tuple[Array, Array | None]:
         )
     if x.mask.dtype != jnp.bool_:
         raise DtypeError(where, f"the mask must be boolean, got {x.mask.dtype}", "pass mask != 0, True where real.")
-    return jnp.where(x.mask[..., None], values, jnp.zeros((), values.dtype)), x.mask
+    return jnp.where(x.mask[..., None], values, jnp.zeros((), dtype_of(values))), x.mask
 
 
 def repack(values: Array, like: Array | Masked) -> Array | Masked:

@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 from fnnet.core import Layer, stateless
 from fnnet.errors import ShapeError
+from fnnet.shapes import check_count
 
 
 def flatten(axes: int = 3) -> Layer:
@@ -36,15 +37,17 @@ def reshape(shape: Sequence[int], *, axes: int = 1) -> Layer:
     >>> fn.layers.reshape((7, 7, -1))({}, jnp.ones((5, 98))).shape
     (5, 7, 7, 2)
     """
-    sizes = tuple(shape)
-    if not sizes or sizes.count(-1) > 1 or not all(n == -1 or n >= 1 for n in sizes):
-        raise ValueError(f"reshape: shape must be positive sizes, of which one may be -1, got {sizes}")
+    sizes = tuple(shape) if isinstance(shape, Sequence) else ()
+    if not sizes or sizes.count(-1) > 1:
+        raise ValueError(f"reshape: shape must be sizes, of which one may be -1, such as (7, 7, -1), got {shape!r}")
+    for size in sizes:
+        if size != -1:
+            check_count("reshape", "a size (but one of -1)", size)
     return _reshape("reshape", sizes, axes)
 
 
 def _reshape(where: str, sizes: tuple[int, ...], axes: int) -> Layer:
-    if axes < 1:
-        raise ValueError(f"{where}: axes must be at least 1, got {axes}")
+    check_count(where, "axes", axes)
     known = math.prod(n for n in sizes if n != -1)
 
     def function(x: Any) -> Array:

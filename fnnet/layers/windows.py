@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from fnnet.core import Shaped
 from fnnet.errors import ShapeError
-from fnnet.shapes import check_floating
+from fnnet.shapes import check_count, check_floating
 
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
 """(before, after) for each spatial axis."""
@@ -18,30 +18,23 @@ Padding: TypeAlias = Literal["SAME", "VALID", "CIRCULAR"] | Sequence[tuple[int, 
 LAYOUTS = {0: "(..., features)", 1: "(..., time, features)", 2: "(..., height, width, features)"}
 
 
-def check_dims(where: str, dims: int, *, least: int = 1) -> int:
-    """Return `dims`, a number of spatial axes, or raise ValueError."""
-    if isinstance(dims, bool) or not isinstance(dims, int) or dims < least:
-        raise ValueError(f"{where}: dims must be an integer, at least {least}, got {dims!r}")
-    return dims
-
-
-def spread(where: str, name: str, value: int | Sequence[int], dims: int) -> tuple[int, ...]:
+def for_each_axis(where: str, name: str, value: int | Sequence[int], dims: int) -> tuple[int, ...]:
     """Return one positive integer for each spatial axis.
 
-    >>> spread("conv", "stride", 2, dims=3)
+    >>> for_each_axis("conv", "stride", 2, dims=3)
     (2, 2, 2)
     """
     values = tuple(value) if isinstance(value, Sequence) else (value,) * dims
-    if len(values) != dims or not all(isinstance(v, int) and v >= 1 for v in values):
-        raise ValueError(f"{where}: {name} must be a positive integer, or {dims} of them, got {value!r}")
-    return values
+    if len(values) != dims:
+        raise ValueError(f"{where}: {name} must be one whole number, or {dims} of them, got {value!r}")
+    return tuple(check_count(where, name, v) for v in values)
 
 
 def window_of(where: str, name: str, window: int | Sequence[int], dims: int | None) -> tuple[int, ...]:
     """Return the window's size on each axis: as many as it has, or `dims`, two unless given."""
     if dims is None:
         dims = len(window) if isinstance(window, Sequence) else 2
-    return spread(where, name, window, check_dims(where, dims))
+    return for_each_axis(where, name, window, check_count(where, "dims", dims))
 
 
 def check_padding(where: str, padding: Padding, dims: int, names: tuple[str, ...]) -> Padding:

@@ -17,14 +17,12 @@ from fnnet.losses.classification import (
 )
 from fnnet.losses.regression import absolute_error, huber, log_cosh, poisson, quantile, squared_error
 from fnnet.losses.similarity import contrastive, cosine, triplet
-from fnnet.targets import check_labels
 
 __all__ = [
     "absolute_error",
     "binary_cross_entropy",
     "binary_focal",
     "binary_hinge",
-    "check_labels",
     "contrastive",
     "cosine",
     "cross_entropy",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import nn
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from fnnet.errors import ShapeError
 from fnnet.shapes import align
-from fnnet.targets import are_labels, as_binary, as_labels, as_prediction, as_target
+from fnnet.targets import are_labels, as_binary, as_labels, as_prediction, as_target, check_value, known
 
 
 def cross_entropy(
@@ -43,7 +44,7 @@ def cross_entropy(
     _check_smoothing(where, smoothing)
     z = as_prediction(where, logits)
     classes = z.shape[-1] if z.ndim else 0
-    weights = _class_weights(where, class_weights, z)
+    weights = None if class_weights is None else _weights(where, "class_weights", class_weights, z)
     smooth = not (isinstance(smoothing, int | float) and smoothing == 0)
     s = jnp.asarray(smoothing, z.dtype)
 
@@ -53,9 +54,8 @@ def cross_entropy(
         loss = (log_sum - jnp.take_along_axis(z, y[..., None], axis=-1))[..., 0]
         loss = loss if weights is None else loss * weights[y]
         if smooth:
-            uniform = (log_sum - z) / classes
-            uniform = uniform if weights is None else uniform * align(weights, uniform)
-            loss = (1 - s) * loss + s * uniform.sum(-1)
+            share = jnp.ones(classes, z.dtype) / classes if weights is None else weights / classes
+            loss = (1 - s) * loss + s * _expected(align(share, z), log_sum - z)
         return _mark(loss, kept, valid)
 
     if ignore is not None:
@@ -92,13 +92,16 @@ def focal(
     z = as_prediction(where, logits)
     if not are_labels(where, z, labels):
         raise ShapeError(where, f"needs integer labels {z.shape[:-1]}, got {z.shape}", "pass labels.argmax(-1).")
-    weights = _class_weights(where, class_weights, z)
+    weights = None if class_weights is None else _weights(where, "class_weights", class_weights, z)
     y, kept, valid = as_labels(where, labels, z.shape[-1], ignore)
     at_label = jax.lax.broadcasted_iota(jnp.int32, z.shape, z.ndim - 1) == y[..., None]
     z, log_sum = _shifted(_kept_logits(z, kept, ignore))
     log_p = (jnp.take_along_axis(z, y[..., None], axis=-1) - log_sum)[..., 0]
-    # 1 - p_y is the share of the other classes: from their own log-sum it keeps its digits, and its log is finite.
-    log_rest = nn.logsumexp(jnp.where(at_label, -jnp.inf, z), axis=-1) - log_sum[..., 0]
+    # 1 - p_y is the share of the other classes: from their own log-sum it keeps its digits, and its log is finite,
+    # unless they are all masked by -inf: then log p_y is 0, whatever it is multiplied by.
+    rest = jnp.where(at_label, -jnp.inf, z)
+    alone = jnp.isneginf(rest.max(-1))
+    log_rest = nn.logsumexp(jnp.where(alone[..., None], 0.0, rest), axis=-1) - log_sum[..., 0]
     loss = -jnp.exp(gamma * log_rest) * log_p
     return _mark(loss if weights is None else loss * weights[y], kept, valid)
 
@@ -119,9 +122,8 @@ def hinge(
     if not are_labels(where, z, labels):
         raise ShapeError(where, f"needs integer labels {z.shape[:-1]}, got {z.shape}", "pass labels.argmax(-1).")
     y, kept, valid = as_labels(where, labels, z.shape[-1], ignore)
-    z = (
-        _kept_logits(z, kept, ignore) * _one_or_nan(valid, z)[..., None]
-    )  # here, since past the corner of the hinge no NaN would reach the gradient
+    # Marked here, since past the corner of the hinge no NaN would reach the gradient.
+    z = _kept_logits(z, kept, ignore) * _one_or_nan(valid, z)[..., None]
     at_label = jax.lax.broadcasted_iota(jnp.int32, z.shape, z.ndim - 1) == y[..., None]
     rival = jnp.where(at_label, -jnp.inf, z).max(-1)
     loss = nn.relu(margin + rival - jnp.take_along_axis(z, y[..., None], axis=-1)[..., 0])
@@ -174,10 +176,12 @@ def binary_cross_entropy(
     s = jnp.asarray(smoothing, z.dtype)
     t = (1 - s) * t + s / 2
     w = jnp.asarray(positive_weight).astype(z.dtype)
-    if w.ndim and w.shape != z.shape[-1:]:
-        problem = f"positive_weight must be a number or have shape {z.shape[-1:]}, got {w.shape}"
-        raise ShapeError(where, problem, "give one weight for each of the last axis.")
-    return (align(w, z) if w.ndim else w) * t * nn.softplus(-z) + (1 - t) * nn.softplus(z)
+    if w.ndim:
+        w = _weights(where, "positive_weight", positive_weight, z)
+    else:
+        _check_weights(where, "positive_weight", positive_weight)
+    w = align(w, z) if w.ndim else w
+    return _times(w * t, nn.softplus(-z)) + _times(1 - t, nn.softplus(z))
 
 
 def binary_focal(
@@ -195,14 +199,15 @@ def binary_focal(
     """
     where = "binary_focal"
     _check_gamma(where, gamma)
-    if alpha is not None and not 0 <= alpha <= 1:
-        raise ValueError(f"{where}: alpha must be in [0, 1], got {alpha}")
+    if alpha is not None:
+        check_value(where, "alpha", alpha, "a number in [0, 1]", lambda a: 0 <= a <= 1)
     z = as_prediction(where, logits)
     t = as_binary(where, z, targets)
     positive, negative = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
-    if_true = jnp.exp(gamma * nn.log_sigmoid(-z)) * nn.softplus(-z)
-    if_false = jnp.exp(gamma * nn.log_sigmoid(z)) * nn.softplus(z)
-    return positive * t * if_true + negative * (1 - t) * if_false
+    lowest = float(jnp.finfo(z.dtype).min)  # in place of -inf, which γ = 0 must not multiply
+    if_true = _times(jnp.exp(gamma * jnp.maximum(nn.log_sigmoid(-z), lowest)), nn.softplus(-z))
+    if_false = _times(jnp.exp(gamma * jnp.maximum(nn.log_sigmoid(z), lowest)), nn.softplus(z))
+    return _times(positive * t, if_true) + _times(negative * (1 - t), if_false)
 
 
 def binary_hinge(logits: Float[Array, "*shape"], targets: ArrayLike, *, margin: float = 1.0) -> Float[Array, "*shape"]:
@@ -233,7 +238,11 @@ def _kept_logits(z: Array, kept: Array, ignore: int | None) -> Array:
 
 def _expected(p: Array, surprise: Array) -> Array:
     """Return the sum of p · surprise, where what never happens counts 0 even if it would be an infinite surprise."""
-    return (p * jnp.where((p == 0) & jnp.isinf(surprise), 0.0, surprise)).sum(-1)
+    return _times(p, surprise).sum(-1)
+
+
+def _times(p: Array, surprise: Array) -> Array:
+    return p * jnp.where((p == 0) & jnp.isinf(surprise), 0.0, surprise)
 
 
 def _mark(loss: Array, kept: Array, valid: Array) -> Array:
@@ -245,21 +254,25 @@ def _one_or_nan(valid: Array, like: Array) -> Array:
     return jnp.where(valid, jnp.ones((), like.dtype), jnp.nan)
 
 
-def _class_weights(where: str, class_weights: ArrayLike | None, z: Array) -> Array | None:
-    if class_weights is None:
-        return None
-    weights = jnp.asarray(class_weights).astype(z.dtype)
-    if weights.shape != z.shape[-1:]:
-        problem = f"class_weights must have shape {z.shape[-1:]}, one a class, got {weights.shape}"
+def _weights(where: str, name: str, weights: ArrayLike, z: Array) -> Array:
+    """Return one weight for each of the logits' last axis, in their dtype."""
+    w = jnp.asarray(weights).astype(z.dtype)
+    if w.shape != z.shape[-1:]:
+        problem = f"{name} must have shape {z.shape[-1:]}, got {w.shape}"
         raise ShapeError(where, problem, "give one weight for each of the logits' last axis.")
-    return weights
+    _check_weights(where, name, weights)
+    return w
+
+
+def _check_weights(where: str, name: str, weights: ArrayLike) -> None:
+    values = known(weights)
+    if values is not None and not (np.isfinite(values) & (values >= 0)).all():
+        raise ValueError(f"{where}: {name} must be finite and at least 0, got {weights}")
 
 
 def _check_smoothing(where: str, smoothing: float | Array) -> None:
-    if isinstance(smoothing, int | float) and not 0 <= smoothing <= 1:
-        raise ValueError(f"{where}: smoothing must be in [0, 1], got {smoothing}")
+    check_value(where, "smoothing", smoothing, "a number in [0, 1]", lambda s: 0 <= s <= 1)
 
 
 def _check_gamma(where: str, gamma: float | Array) -> None:
-    if isinstance(gamma, int | float) and gamma < 0:
-        raise ValueError(f"{where}: gamma must be at least 0, got {gamma}")
+    check_value(where, "gamma", gamma, "a number of at least 0", lambda g: g >= 0)

@@ -13,7 +13,7 @@ from jax import nn
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from fnnet.targets import as_prediction, as_target
+from fnnet.targets import as_prediction, as_target, check_value, error_of
 
 _LARGEST_LOG_RATE = 50.0  # a rate of 5e21: above it, `poisson` goes on as a straight line
 
@@ -26,7 +26,7 @@ def squared_error(prediction: Float[Array, "*shape"], target: ArrayLike) -> Floa
     >>> fn.losses.squared_error(jnp.array([3.0, 1.0]), jnp.array([1.0, 1.0]))
     Array([4., 0.], dtype=float32)
     """
-    return jnp.square(_error("squared_error", prediction, target))
+    return jnp.square(error_of("squared_error", prediction, target))
 
 
 def absolute_error(prediction: Float[Array, "*shape"], target: ArrayLike) -> Float[Array, "*shape"]:
@@ -37,7 +37,7 @@ def absolute_error(prediction: Float[Array, "*shape"], target: ArrayLike) -> Flo
     >>> fn.losses.absolute_error(jnp.array([3.0, 1.0]), jnp.array([1.0, 1.0]))
     Array([2., 0.], dtype=float32)
     """
-    return jnp.abs(_error("absolute_error", prediction, target))
+    return jnp.abs(error_of("absolute_error", prediction, target))
 
 
 def huber(prediction: Float[Array, "*shape"], target: ArrayLike, *, delta: float = 1.0) -> Float[Array, "*shape"]:
@@ -49,9 +49,8 @@ def huber(prediction: Float[Array, "*shape"], target: ArrayLike, *, delta: float
     >>> fn.losses.huber(jnp.array([0.5, 3.0]), jnp.array([0.0, 0.0]))
     Array([0.125, 2.5  ], dtype=float32)
     """
-    if isinstance(delta, int | float) and not delta > 0:
-        raise ValueError(f"huber: delta must be positive, got {delta}")
-    magnitude = jnp.abs(_error("huber", prediction, target))
+    check_value("huber", "delta", delta, "a number above 0", lambda d: d > 0)
+    magnitude = jnp.abs(error_of("huber", prediction, target))
     near = jnp.minimum(magnitude, delta)
     return near * (magnitude - near / 2)
 
@@ -65,7 +64,7 @@ def log_cosh(prediction: Float[Array, "*shape"], target: ArrayLike) -> Float[Arr
     >>> [f"{loss:.3f}" for loss in fn.losses.log_cosh(jnp.array([0.0, 1.0, 1e4]), jnp.zeros(3))]
     ['0.000', '0.434', '9999.307']
     """
-    magnitude = jnp.abs(_error("log_cosh", prediction, target))
+    magnitude = jnp.abs(error_of("log_cosh", prediction, target))
     # Near 0 the usual form |e| + log1p(exp(-2|e|)) - log 2 cancels; far away sinh overflows.
     near = jnp.log1p(2 * jnp.square(jnp.sinh(jnp.minimum(magnitude, 1.0) / 2)))
     far = magnitude + nn.softplus(-2 * magnitude) - math.log(2)
@@ -81,9 +80,8 @@ def quantile(prediction: Float[Array, "*shape"], target: ArrayLike, *, q: float 
     >>> fn.losses.quantile(jnp.array([0.0, 0.0]), jnp.array([1.0, -1.0]), q=0.75)
     Array([0.75, 0.25], dtype=float32)
     """
-    if isinstance(q, int | float) and not 0 < q < 1:
-        raise ValueError(f"quantile: q must be in (0, 1), got {q}")
-    error = -_error("quantile", prediction, target)
+    check_value("quantile", "q", q, "a number between 0 and 1", lambda q: 0 < q < 1)
+    error = -error_of("quantile", prediction, target)
     return jnp.maximum(q * error, (q - 1) * error)
 
 
@@ -100,9 +98,4 @@ def poisson(log_rate: Float[Array, "*shape"], target: ArrayLike) -> Float[Array,
     z = as_prediction("poisson", log_rate)
     y = as_target("poisson", z, target)
     rate = jnp.exp(jnp.where(z > _LARGEST_LOG_RATE, _LARGEST_LOG_RATE, z)) * (1 + nn.relu(z - _LARGEST_LOG_RATE))
-    return rate - y * z
-
-
-def _error(where: str, prediction: Array, target: ArrayLike) -> Array:
-    prediction = as_prediction(where, prediction)
-    return prediction - as_target(where, prediction, target)
+    return rate - y * jnp.where((y == 0) & jnp.isinf(z), 0.0, z)

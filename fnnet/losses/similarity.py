@@ -45,9 +45,8 @@ def contrastive(
     a, b = _vectors("contrastive", pair, ("a", "b"))
     y = as_binary("contrastive", a[..., 0], same)
     squared = jnp.square(a - b).sum(-1)
-    apart = squared > 0
-    distance = jnp.where(apart, jnp.sqrt(jnp.where(apart, squared, 1.0)), 0.0)
-    return (y * squared + (1 - y) * jnp.square(nn.relu(margin - distance))) / 2
+    near = jnp.square(nn.relu(margin - _length(a - b)))
+    return (jnp.where(y == 0, 0.0, y * squared) + (1 - y) * near) / 2
 
 
 def triplet(
@@ -70,12 +69,30 @@ def triplet(
 
 
 def _direction(x: Array) -> Array:
-    """Return x/|x|, or 0 for 0. Scaling by the largest entry, taken as constant, changes neither value nor gradient."""
-    largest = jnp.abs(x).max(-1, keepdims=True)
+    """Return x/|x|, or 0 for 0."""
+    x, _, zero = _scaled(x)
+    return jnp.where(zero, 0.0, x / _root_of_squares(x, zero))
+
+
+def _length(x: Array) -> Array:
+    """Return |x|, with gradient 0 at 0."""
+    x, largest, zero = _scaled(x)
+    return jnp.where(zero, 0.0, largest * _root_of_squares(x, zero))[..., 0]
+
+
+def _root_of_squares(x: Array, zero: Array) -> Array:
+    return jnp.sqrt(jnp.where(zero, 1.0, jnp.square(x).sum(-1, keepdims=True)))
+
+
+def _scaled(x: Array) -> tuple[Array, Array, Array]:
+    """Return x over its largest magnitude, that magnitude, 1 for 0, and whether it is 0.
+
+    So neither 1e-30 nor 1e30 is lost when it is squared; taken as constant, it changes neither value nor gradient.
+    """
+    largest = jax.lax.stop_gradient(jnp.abs(x).max(-1, keepdims=True))
     zero = largest == 0
-    x = x / jax.lax.stop_gradient(jnp.where(zero, 1.0, largest))
-    length = jnp.sqrt(jnp.where(zero, 1.0, jnp.square(x).sum(-1, keepdims=True)))
-    return jnp.where(zero, 0.0, x / length)
+    largest = jnp.where(zero, 1.0, largest)
+    return x / largest, largest, zero
 
 
 def _vectors(where: str, arrays: Any, names: tuple[str, ...]) -> list[Array]:

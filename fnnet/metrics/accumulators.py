@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from fnnet.core import Metric
-from fnnet.errors import ShapeError
-from fnnet.shapes import align
+from fnnet.shapes import spread
+
+_CHUNK = 1024  # values added in plain floats
 
 
 class Sum(NamedTuple):
@@ -54,6 +55,15 @@ def total(x: Float[Array, "*shape"]) -> Sum:
 
     zero = jnp.zeros((), x.dtype)
     return Sum(*lax.reduce((x, jnp.zeros_like(x)), (zero, zero), combine, (0,)))
+
+
+def by_bin(place: Int[Array, n], x: Float[Array, n], bins: int) -> Sum:
+    """Return the sum of `x` in each bin, `place` being that of each value.
+
+    Values are added up by 1024, and these sums without loss: so one large update does not use up a float32's digits.
+    """
+    chunk = jnp.arange(x.size) // _CHUNK
+    return total(jnp.zeros((-(-x.size // _CHUNK), bins), x.dtype).at[chunk, place].add(x))
 
 
 def read(x: Sum) -> Float[Array, "*shape"]:
@@ -126,15 +136,6 @@ def weigh(
 def hit_or_nan(hit: Array, sound: Array) -> Array:
     """Return 1 for a hit and 0 for a miss, NaN where the example is not sound."""
     return jnp.where(sound, hit.astype(jnp.float32), jnp.nan)
-
-
-def spread(where: str, weight: ArrayLike, like: Array) -> Array:
-    """Return `weight`, which belongs to the leading axes of `like`, in the shape of `like`."""
-    w = jnp.asarray(weight)
-    if w.shape != like.shape[: w.ndim]:
-        expected = f"the leading axes of {like.shape}"
-        raise ShapeError(where, f"the weight must have {expected}, got {w.shape}", "give one weight for each example.")
-    return jnp.broadcast_to(align(w, like, axis=w.ndim - 1) if w.ndim else w, like.shape)
 
 
 def _two_sum(a: Array, b: Array) -> tuple[Array, Array]:

@@ -14,7 +14,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from fnnet.core import Metric
-from fnnet.metrics.accumulators import Sum, hit_or_nan, nothing, plus, read, single, weigh, weighted_mean
+from fnnet.metrics.accumulators import Sum, by_bin, hit_or_nan, nothing, plus, read, weigh, weighted_mean
+from fnnet.shapes import check_count
 from fnnet.targets import are_labels, as_binary, as_labels, as_prediction, as_target
 
 
@@ -71,9 +72,8 @@ def expected_calibration_error(bins: int = 15, *, binary: bool = False) -> Metri
     >>> float(metric.compute(metric.update(metric.init(), jnp.zeros((4, 2)), jnp.array([0, 0, 0, 1]))))
     0.25
     """
-    if bins < 1:
-        raise ValueError(f"expected_calibration_error: bins must be at least 1, got {bins}")
     name = "expected_calibration_error"
+    check_count(name, "bins", bins)
 
     def init() -> Reliability:
         return Reliability(nothing(bins), nothing(bins), nothing(bins))
@@ -88,10 +88,7 @@ def expected_calibration_error(bins: int = 15, *, binary: bool = False) -> Metri
         confidence, _ = weigh(name, confidence, weight, None, dtype)
         place = jnp.clip(jnp.ceil(confidence * bins).astype(jnp.int32) - 1, 0, bins - 1)
 
-        def by_bin(x: Array) -> Sum:
-            return single(jnp.zeros(bins, dtype).at[place].add(x))
-
-        return merge(acc, Reliability(by_bin(w), by_bin(w * right), by_bin(w * confidence)))
+        return merge(acc, Reliability(*(by_bin(place, x, bins) for x in (w, w * right, w * confidence))))
 
     def merge(a: Reliability, b: Reliability) -> Reliability:
         return Reliability(*(plus(x, y) for x, y in zip(a, b, strict=True)))

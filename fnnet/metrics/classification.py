@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 from fnnet.core import Metric
 from fnnet.errors import ShapeError
 from fnnet.metrics.accumulators import Sum, hit_or_nan, nothing, plus, read, single, weigh, weighted_mean
+from fnnet.shapes import check_count
 from fnnet.targets import are_labels, as_binary, as_labels, as_prediction, check_same_shape
 
 Average: TypeAlias = Literal["macro", "micro"] | None
@@ -35,7 +36,7 @@ def accuracy(*, ignore: int | None = None) -> Metric:
 
     def values(prediction: Any, target: Any) -> tuple[Array, Array]:
         logits, labels, kept, valid = _decode("accuracy", prediction, target, ignore)
-        return hit_or_nan(logits.argmax(-1) == labels, valid), kept
+        return hit_or_nan(logits.argmax(-1).astype(labels.dtype) == labels, valid), kept
 
     return weighted_mean("accuracy", values)
 
@@ -69,16 +70,17 @@ def top_k_accuracy(k: int, *, ignore: int | None = None) -> Metric:
     >>> float(metric.compute(metric.update(metric.init(), jnp.array([[3.0, 2.0, 1.0]]), jnp.array([1]))))
     1.0
     """
-    if k < 1:
-        raise ValueError(f"top_k_accuracy: k must be at least 1, got {k}")
+    check_count("top_k_accuracy", "k", k)
     name = f"top_{k}_accuracy"
 
     def values(prediction: Any, target: Any) -> tuple[Array, Array]:
         logits, labels, kept, valid = _decode(name, prediction, target, ignore)
         if logits.shape[-1] < k:
             raise ShapeError(name, f"needs at least {k} classes, got logits {logits.shape}", "choose a smaller k.")
-        best = jax.lax.top_k(logits, k)[1]
-        return hit_or_nan((best == labels[..., None]).any(-1), valid), kept
+        at_label = jnp.take_along_axis(logits, labels[..., None], axis=-1)
+        before = jax.lax.broadcasted_iota(labels.dtype, logits.shape, logits.ndim - 1) < labels[..., None]
+        better = (logits > at_label) | ((logits == at_label) & before)
+        return hit_or_nan(better.sum(-1) < k, valid), kept
 
     return weighted_mean(name, values)
 
@@ -170,8 +172,7 @@ def cohens_kappa(
 def _from_confusion(
     name: str, value: Callable[[Array], Array], n: int, threshold: float | None, ignore: int | None
 ) -> Metric:
-    if n < 2:
-        raise ValueError(f"{name}: n must be at least 2 classes, got {n}")
+    check_count(name, "n", n, least=2)
     if threshold is not None and n != 2:
         raise ValueError(f"{name}: threshold is for n=2 and one logit an example, got n={n}")
 
@@ -216,9 +217,12 @@ def _decode(where: str, prediction: Any, target: Any, ignore: int | None) -> tup
     logits = as_prediction(where, prediction)
     if are_labels(where, logits, target):
         labels, kept, valid = as_labels(where, target, logits.shape[-1], ignore)
+    elif ignore is not None:
+        raise ValueError(f"{where}: ignore is for integer labels, got ignore={ignore} with one row for each example")
     else:
-        labels = jnp.argmax(jnp.asarray(target), axis=-1)
-        kept = valid = jnp.ones(labels.shape, bool)
+        rows = jnp.asarray(target)
+        labels, valid = jnp.argmax(rows, axis=-1).astype(jnp.int32), ~jnp.isnan(rows).any(-1)
+        kept = jnp.ones(labels.shape, bool)
     return logits, labels, kept, valid & ~jnp.isnan(logits).any(-1)
 
 

@@ -14,8 +14,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from fnnet.core import Metric
-from fnnet.errors import DataError
-from fnnet.metrics.accumulators import Sum, nothing, plus, read, single, total, weigh
+from fnnet.errors import DataError, ShapeError
+from fnnet.metrics.accumulators import Sum, by_bin, nothing, plus, read, total, weigh
+from fnnet.shapes import check_count
 from fnnet.targets import as_binary, as_prediction, check_same_shape
 
 
@@ -134,8 +135,7 @@ def precision_recall_curve(
 
 
 def _binned(name: str, bins: int, compute: Any) -> Metric:
-    if bins < 2:
-        raise ValueError(f"{name}: bins must be at least 2, got {bins}")
+    check_count(name, "bins", bins, least=2)
     ends = np.linspace(-1, 1, bins + 1)[1:-1]
     edges = ends / (1 - np.abs(ends))  # of the scores: comparing with them keeps the order, as computing a bin may not
 
@@ -149,10 +149,7 @@ def _binned(name: str, bins: int, compute: Any) -> Metric:
         t, w = weigh(name, jnp.where(jnp.isnan(z), jnp.nan, t), weight, None, dtype)
         place = jnp.searchsorted(jnp.asarray(edges, z.dtype), z.reshape(-1), side="right")
 
-        def by_bin(x: Array) -> Sum:
-            return single(jnp.zeros(bins, dtype).at[place].add(x))
-
-        return merge(acc, Histogram(by_bin(w * t), by_bin(w * (1 - t))))
+        return merge(acc, Histogram(by_bin(place, w * t, bins), by_bin(place, w * (1 - t), bins)))
 
     def merge(a: Histogram, b: Histogram) -> Histogram:
         return Histogram(plus(a.positive, b.positive), plus(a.negative, b.negative))
@@ -191,8 +188,9 @@ def _curve(
     """Return the weights of positives and of negatives at or above each distinct score, from the highest down."""
     check_same_shape(where, scores, labels)
     s, y = np.asarray(scores, np.float64).ravel(), np.asarray(labels).ravel()
-    if weight is not None:
-        check_same_shape(where, scores, weight)
+    if weight is not None and np.shape(weight) != np.shape(scores):
+        problem = f"the weight must have the scores' shape {np.shape(scores)}, got {np.shape(weight)}"
+        raise ShapeError(where, problem, "give one weight for each score.")
     w = np.ones(s.shape) if weight is None else np.asarray(weight, np.float64).ravel()
     s, y, w = s[w != 0], y[w != 0], w[w != 0]
     if s.size == 0:

@@ -10,8 +10,9 @@ from jaxtyping import Array, Float
 
 from fnnet.core import Metric
 from fnnet.errors import ShapeError
-from fnnet.metrics.accumulators import Sum, nothing, plus, read, single, spread, total, weighted_mean
-from fnnet.targets import as_prediction, as_target
+from fnnet.metrics.accumulators import Sum, nothing, plus, read, single, total, weighted_mean
+from fnnet.shapes import check_count, spread
+from fnnet.targets import error_of
 
 
 def mean_squared_error() -> Metric:
@@ -21,7 +22,7 @@ def mean_squared_error() -> Metric:
     >>> float(metric.compute(metric.update(metric.init(), jnp.array([1.0, 3.0]), jnp.array([0.0, 0.0]))))
     5.0
     """
-    return weighted_mean("mean_squared_error", lambda p, t: jnp.square(_error("mean_squared_error", p, t)))
+    return weighted_mean("mean_squared_error", lambda p, t: jnp.square(error_of("mean_squared_error", p, t)))
 
 
 def mean_absolute_error() -> Metric:
@@ -31,16 +32,21 @@ def mean_absolute_error() -> Metric:
     >>> float(metric.compute(metric.update(metric.init(), jnp.array([1.0, 3.0]), jnp.array([0.0, 0.0]))))
     2.0
     """
-    return weighted_mean("mean_absolute_error", lambda p, t: jnp.abs(_error("mean_absolute_error", p, t)))
+    return weighted_mean("mean_absolute_error", lambda p, t: jnp.abs(error_of("mean_absolute_error", p, t)))
 
 
 class Variation(NamedTuple):
-    """What R² needs: the weight, the mean target, and the squared distances from that mean and from the predictions."""
+    """What R² needs: the weight, the mean target, the squared distances from that mean and from the predictions.
+
+    And the least and the greatest target: where they are equal, what is left of the distances is rounding.
+    """
 
     weight: Sum
     mean: Sum
     about_mean: Sum
     residual: Sum
+    least: Array
+    greatest: Array
 
 
 def r2(outputs: int | None = None) -> Metric:
@@ -56,15 +62,14 @@ def r2(outputs: int | None = None) -> Metric:
     >>> float(metric.compute(metric.update(metric.init(), target + jnp.array([1.0, 0.0, 0.0]), target)))
     0.5
     """
-    if outputs is not None and outputs < 1:
-        raise ValueError(f"r2: outputs must be at least 1, got {outputs}")
-    columns = outputs or 1
+    columns = 1 if outputs is None else check_count("r2", "outputs", outputs)
 
     def init() -> Variation:
-        return Variation(nothing(columns), nothing(columns), nothing(columns), nothing(columns))
+        infinite = jnp.full(columns, jnp.inf)
+        return Variation(nothing(columns), nothing(columns), nothing(columns), nothing(columns), infinite, -infinite)
 
     def update(acc: Variation, prediction: Any, target: Any, weight: ArrayLike | None = None) -> Variation:
-        error = _error("r2", prediction, target)
+        error = error_of("r2", prediction, target)
         if outputs is not None and error.shape[-1:] != (outputs,):
             problem = f"the last axis must be {outputs} (outputs), got shape {error.shape}"
             raise ShapeError("r2", problem, "drop outputs=, or pass arrays of shape (..., outputs).")
@@ -75,9 +80,9 @@ def r2(outputs: int | None = None) -> Metric:
 
     def compute(acc: Variation) -> Array:
         residual, about_mean = read(acc.residual), read(acc.about_mean)
-        constant = about_mean == 0
+        constant = (acc.least == acc.greatest) & (residual >= 0)  # a NaN residual stays NaN
         explained = 1 - residual / jnp.where(constant, 1.0, about_mean)
-        explained = jnp.where(constant & (residual >= 0), jnp.where(residual == 0, 1.0, 0.0), explained)
+        explained = jnp.where(constant, jnp.where(residual == 0, 1.0, 0.0), explained)
         return jnp.where(read(acc.weight) > 0, explained, jnp.nan).mean()
 
     return Metric("r2", init, update, compute, _merge)
@@ -93,7 +98,10 @@ def _variation(w: Float[Array, "n m"], y: Float[Array, "n m"], error: Float[Arra
     distance = jnp.where(counted, y - about[None], 0.0)
     left = read(total(w * distance))
     about_mean = plus(total(w * distance * distance), single(-left * left / divisor))
-    return Variation(weight, plus(single(about), single(left / divisor)), about_mean, total(w * error * error))
+    mean = plus(single(about), single(left / divisor))
+    least = jnp.where(counted, y, jnp.inf).min(0, initial=jnp.inf)
+    greatest = jnp.where(counted, y, -jnp.inf).max(0, initial=-jnp.inf)
+    return Variation(weight, mean, about_mean, total(w * error * error), least, greatest)
 
 
 def _merge(a: Variation, b: Variation) -> Variation:
@@ -106,9 +114,6 @@ def _merge(a: Variation, b: Variation) -> Variation:
     from_b = plus(b.mean, single(-gap * wa))
     mean = Sum(*(jnp.where(wa >= wb, x, y) for x, y in zip(from_a, from_b, strict=True)))
     between = single(wa * wb * whole * gap * gap)
-    return Variation(weight, mean, plus(plus(a.about_mean, b.about_mean), between), plus(a.residual, b.residual))
-
-
-def _error(where: str, prediction: Any, target: Any) -> Array:
-    prediction = as_prediction(where, prediction)
-    return prediction - as_target(where, prediction, target)
+    about_mean = plus(plus(a.about_mean, b.about_mean), between)
+    ends = jnp.minimum(a.least, b.least), jnp.maximum(a.greatest, b.greatest)
+    return Variation(weight, mean, about_mean, plus(a.residual, b.residual), *ends)

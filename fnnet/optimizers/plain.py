@@ -41,7 +41,7 @@ def rmsprop(
     decay: Number = 0.9,
     eps: Number = 1e-8,
     *,
-    centred: bool = False,
+    centered: bool = False,
     momentum: Number | None = None,
     nesterov: bool = False,
 ) -> Optimizer:
@@ -51,7 +51,7 @@ def rmsprop(
     Raises: ValueError if `nesterov` is asked for without momentum.
     """
     _check_nesterov("rmsprop", momentum, nesterov)
-    links = (scale_by_rms(decay, eps, centred=centred), scale_by_learning_rate(learning_rate))
+    links = (scale_by_rms(decay, eps, centered=centered), scale_by_learning_rate(learning_rate))
     return chain(*links) if momentum is None else chain(*links, add_momentum(momentum, nesterov=nesterov))
 
 

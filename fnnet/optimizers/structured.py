@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from jaxtyping import PyTree
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
 from fnnet.optimizers.adaptive import adamw
 from fnnet.transforms.adam import scale_by_adam
-from fnnet.transforms.chaining import chain
+from fnnet.transforms.chaining import InitUpdate, chain
 from fnnet.transforms.decay import Mask, add_decayed_weights, masked
 from fnnet.transforms.momentum import add_momentum
 from fnnet.transforms.orthogonal import scale_by_muon
@@ -76,15 +73,17 @@ def muon(
     nesterov: bool = True,
     iterations: int = 5,
     weight_decay: Number = 0.0,
-    matrices: Mask | Callable[[Params], PyTree] = None,
-    fallback: Any = None,
+    matrices: Mask = None,
+    stacked: Mask = (),
+    fallback: InitUpdate | None = None,
 ) -> Optimizer:
     r"""Muon (Jordan 2024): orthogonal steps for matrices, and `fallback` for every other leaf.
 
     Matrices are the leaves with two axes or more, of those that `matrices` chooses (all, if None); the author leaves
-    embeddings and the last layer to the fallback, by default ``adamw(3e-4, weight_decay=0)``. Decay is decoupled,
-    :math:`\Delta\theta = -\eta(u + \lambda\theta)`. See `fnnet.transforms.scale_by_muon`. State: a dict of ``matrix``
-    and ``other``. ``update`` needs the parameters.
+    embeddings and the last layer to the fallback, by default ``adamw(3e-4, weight_decay=0)``. Leaves in `stacked` are
+    those of ``repeat`` and ``ensemble``, with an axis of copies in front, which is not counted: each copy is a matrix.
+    Decay is decoupled, :math:`\Delta\theta = -\eta(u + \lambda\theta)`. See `fnnet.transforms.scale_by_muon`.
+    State: a dict of ``matrix`` and ``other``. ``update`` needs the parameters.
 
     >>> params = {"dense_0": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}}
     >>> state = muon(0.02).init(params)
@@ -92,14 +91,14 @@ def muon(
     (6, 3)
     """
     matrix = chain(
-        scale_by_muon(momentum, nesterov=nesterov, iterations=iterations),
+        scale_by_muon(momentum, nesterov=nesterov, iterations=iterations, stacked=stacked),
         add_decayed_weights(weight_decay),
         scale_by_learning_rate(learning_rate),
     )
 
     def label(params: Params) -> PyTree:
-        chosen = masked(params, matrices, "muon")
-        return tree.map(lambda p, on: "matrix" if on and p.ndim >= 2 else "other", params, chosen)
+        chosen, copies = masked(params, matrices, "muon"), masked(params, stacked, "muon")
+        return tree.map(lambda p, on, many: "matrix" if on and p.ndim - many >= 2 else "other", params, chosen, copies)
 
     return route(label, {"matrix": matrix, "other": adamw(3e-4, weight_decay=0.0) if fallback is None else fallback})
 

@@ -3,7 +3,7 @@
 from fnnet.transforms.accumulation import accumulate
 from fnnet.transforms.adam import scale_by_adam, scale_by_adamax, scale_by_amsgrad, scale_by_radam
 from fnnet.transforms.averages import average, averaged, polyak_average
-from fnnet.transforms.chaining import as_optimizer, chain
+from fnnet.transforms.chaining import InitUpdate, as_optimizer, chain
 from fnnet.transforms.clip import clip_adaptively, clip_by_global_norm, clip_by_leaf_norm, clip_by_value
 from fnnet.transforms.decay import add_decayed_weights
 from fnnet.transforms.momentum import add_momentum
@@ -18,6 +18,7 @@ from fnnet.transforms.scalars import as_leaves, hyperparams, with_hyperparams
 from fnnet.transforms.trust import clip_by_leaf_rms, scale_by_lion, scale_by_parameter_rms, scale_by_trust_ratio
 
 __all__ = [
+    "InitUpdate",
     "accumulate",
     "add_decayed_weights",
     "add_momentum",

@@ -10,8 +10,8 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
-from fnnet.transforms.chaining import as_optimizer
-from fnnet.transforms.precision import narrow, towards, widen, zeros_wide
+from fnnet.transforms.arithmetic import narrow, towards, widen, zeros_wide
+from fnnet.transforms.chaining import InitUpdate, as_optimizer
 from fnnet.transforms.scalars import Number, as_leaves
 
 
@@ -25,7 +25,7 @@ class AccumulateState(NamedTuple):
     hyperparams: dict[str, Array]
 
 
-def accumulate(optimizer: Any, every: Number) -> Optimizer:
+def accumulate(optimizer: InitUpdate, every: Number) -> Optimizer:
     """Update once in `every` calls, with the mean gradient (and mean ``value``) of those; the other updates are zero.
 
     Law: k micro-batches of equal size, accumulated with ``every=k``, make the update of their union, up to rounding,

@@ -9,10 +9,10 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
-from fnnet.transforms.precision import (
+from fnnet.dtypes import magnitude_squared
+from fnnet.transforms.arithmetic import (
     bias_correction,
     increment,
-    magnitude_squared,
     narrow,
     over,
     root,
@@ -67,7 +67,7 @@ def scale_by_adam(b1: Number = 0.9, b2: Number = 0.999, eps: Number = 1e-8, *, n
             mean = tree.map(lambda m, g: times(ahead, m) + times(now, g), mu, wide)
         else:
             mean = tree.map(lambda m: times(scale, m), mu)
-        updates = tree.map(lambda m, v: over(m, root(v) + floor.astype(v.dtype)), mean, nu)
+        updates = tree.map(lambda m, v: _over_root(m, v, floor), mean, nu)
         return narrow(updates, grads), AdamState(count, mu, nu, state.hyperparams)
 
     return Optimizer(init, update)
@@ -100,7 +100,7 @@ def scale_by_amsgrad(b1: Number = 0.9, b2: Number = 0.999, eps: Number = 1e-8) -
         count, mu, nu, _ = _moments(state, grads)
         mean, square = 1 / bias_correction(b1, count), 1 / bias_correction(b2, count)
         nu_max = tree.map(lambda top, v: jnp.maximum(top, times(square, v)), state.nu_max, nu)
-        updates = tree.map(lambda m, v: over(times(mean, m), root(v) + eps.astype(v.dtype)), mu, nu_max)
+        updates = tree.map(lambda m, v: _over_root(times(mean, m), v, eps), mu, nu_max)
         return narrow(updates, grads), AmsgradState(count, mu, nu, nu_max, state.hyperparams)
 
     return Optimizer(init, update)
@@ -157,11 +157,17 @@ def scale_by_radam(b1: Number = 0.9, b2: Number = 0.999, eps: Number = 1e-8, thr
         scale, floor = rectified * mean * correction, eps * correction
 
         def direction(m: Array, v: Array) -> Array:
-            return jnp.where(adaptive, over(times(scale, m), root(v) + floor.astype(v.dtype)), times(mean, m))
+            return jnp.where(adaptive, _over_root(times(scale, m), v, floor), times(mean, m))
 
         return narrow(tree.map(direction, mu, nu), grads), AdamState(count, mu, nu, state.hyperparams)
 
     return Optimizer(init, update)
+
+
+def _over_root(m: Array, v: Array, floor: Array) -> Array:
+    """Return m / (√v + floor); with a floor of 0 and no gradient yet, 0 / 0 is no step."""
+    below = root(v) + floor.astype(v.dtype)
+    return over(m, jnp.where(below > 0, below, 1))
 
 
 def _moments(state: AdamState | AmsgradState, grads: Params) -> tuple[Array, Params, Params, Params]:

@@ -11,8 +11,8 @@ from jaxtyping import Array, PyTree
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
+from fnnet.transforms.arithmetic import increment, narrow, towards, widen
 from fnnet.transforms.chaining import need_params
-from fnnet.transforms.precision import increment, narrow, towards, widen
 from fnnet.transforms.scalars import Number, as_leaves
 
 
@@ -53,7 +53,8 @@ def polyak_average(start: Number = 0) -> Optimizer:
 def averaged(opt_state: PyTree, like: Params | None = None) -> Params:
     """Return the averaged parameters that `average` or `polyak_average` keeps in the state, in the dtypes of `like`.
 
-    Raises: ValueError if the state keeps none, or more than one.
+    Of a leaf that is not averaged, being frozen around the average, `like` has the value.
+    Raises: ValueError if the state keeps none, or more than one, or the values of leaves not averaged are not given.
 
     >>> optimizer = fn.transforms.chain(fn.transforms.scale(1.0), average(0.9))
     >>> averaged(optimizer.init({"w": jnp.ones(1)}))
@@ -64,9 +65,15 @@ def averaged(opt_state: PyTree, like: Params | None = None) -> Params:
     if len(found) != 1:
         raise ValueError(
             f"averaged: the state must keep one average of the parameters, got {len(found)};"
-            " put fn.transforms.average() last in the optimizer's chain"
+            " put fn.transforms.average() last in the optimizer's chain, once"
         )
-    return found[0] if like is None else narrow(found[0], like)
+    absent = [leaf is None for leaf in jax.tree.leaves(found[0], is_leaf=lambda leaf: leaf is None)]
+    if like is None:
+        if any(absent):
+            raise ValueError("averaged: frozen parameters have no average; pass them too: averaged(state, params)")
+        return found[0]
+    whole = tree.map(lambda mean, p: p if mean is None else mean, found[0], like, is_leaf=lambda leaf: leaf is None)
+    return narrow(whole, like)
 
 
 def _averaging(leaves: Callable[[], dict[str, Array]], carry: Callable[[AverageState], Array], where: str) -> Optimizer:

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
 
 from fnnet.core import Optimizer, Params, extras_taken
+from fnnet.transforms.arithmetic import narrow, widen
 
 
-def chain(*transforms: Any) -> Optimizer:
+@runtime_checkable
+class InitUpdate(Protocol):
+    """A pair (init, update) of the signatures of ``Optimizer``, whatever its type."""
+
+    @property
+    def init(self) -> Callable[..., Any]:
+        """``init(params) -> opt_state``."""
+
+    @property
+    def update(self) -> Callable[..., tuple[Params, Any]]:
+        """``update(grads, opt_state, params=None, **extra) -> (updates, opt_state)``."""
+
+
+def chain(*transforms: InitUpdate) -> Optimizer:
     r"""Compose transforms, first to last; their states are a tuple in the same order.
 
     Takes any ``(init, update)`` pair of the protocol, ours or not. Extra arguments of ``update`` go to every transform
-    that takes them.
+    that takes them. Gradients of 16 bits are widened to float32 for an ``Optimizer``, and narrowed for other pairs and
+    at the end: what goes from link to link neither overflows nor vanishes.
 
     Laws: ``chain()`` is the identity; ``chain(chain(f, g), h)`` and ``chain(f, chain(g, h))`` make the same updates.
     Raises: TypeError if one of the transforms has no ``init`` and ``update``.
@@ -21,6 +37,7 @@ def chain(*transforms: Any) -> Optimizer:
     {'w': Array([6.], dtype=float32)}
     """
     members = tuple(map(as_optimizer, transforms))
+    ours = [isinstance(transform, Optimizer) for transform in transforms]
 
     def init(params: Params) -> tuple[Any, ...]:
         return tuple(member.init(params) for member in members)
@@ -28,16 +45,24 @@ def chain(*transforms: Any) -> Optimizer:
     def update(
         grads: Params, state: tuple[Any, ...], params: Params = None, **extra: Any
     ) -> tuple[Params, tuple[Any, ...]]:
-        new_states = []
-        for member, member_state in zip(members, state, strict=True):
-            grads, new_state = member.update(grads, member_state, params, **extra)
+        _check_parts(state, len(members))
+        updates, new_states = widen(grads), []
+        for member, own, member_state in zip(members, ours, state, strict=True):
+            taken = updates if own else narrow(updates, grads)
+            updates, new_state = member.update(taken, member_state, params, **extra)
             new_states.append(new_state)
-        return grads, tuple(new_states)
+        return narrow(updates, grads), tuple(new_states)
 
     return Optimizer(init, update)
 
 
-def as_optimizer(pair: Any) -> Optimizer:
+def _check_parts(state: Any, count: int) -> None:
+    if not isinstance(state, tuple) or len(state) != count:
+        got = f"{len(state)}" if isinstance(state, tuple) else type(state).__name__
+        raise ValueError(f"chain: the state must be what init returned, a tuple of {count} parts, got {got}")
+
+
+def as_optimizer(pair: InitUpdate) -> Optimizer:
     """Return any pair of functions ``init`` and ``update`` as an ``Optimizer`` that ignores extras it does not take.
 
     Raises: TypeError if there is no ``init`` or no ``update``.

@@ -10,8 +10,9 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
+from fnnet.dtypes import magnitude_squared
+from fnnet.transforms.arithmetic import narrow, norm, over, root, times, widen
 from fnnet.transforms.chaining import need_params
-from fnnet.transforms.precision import magnitude_squared, narrow, root, times, widen
 from fnnet.transforms.scalars import Number, as_leaves
 
 
@@ -53,7 +54,7 @@ def clip_by_global_norm(max_norm: Number) -> Optimizer:
     leaves = as_leaves("clip_by_global_norm", max_norm=max_norm)
 
     def update(grads: Params, state: ClipState, params: Params = None, **extra: Any) -> tuple[Params, ClipState]:
-        factor = _shrinkage(root(tree.squared_norm(grads)), state.hyperparams["max_norm"])
+        factor = _shrinkage(norm(grads), state.hyperparams["max_norm"])
         return narrow(tree.map(lambda g: times(factor, g), widen(grads)), grads), state
 
     return Optimizer(lambda params: ClipState(leaves()), update)
@@ -70,7 +71,7 @@ def clip_by_leaf_norm(max_norm: Number) -> Optimizer:
 
     def update(grads: Params, state: ClipState, params: Params = None, **extra: Any) -> tuple[Params, ClipState]:
         def clip(g: Array) -> Array:
-            return times(_shrinkage(root(tree.squared_norm(g)), state.hyperparams["max_norm"]), g)
+            return times(_shrinkage(norm(g), state.hyperparams["max_norm"]), g)
 
         return narrow(tree.map(clip, widen(grads)), grads), state
 
@@ -92,22 +93,24 @@ def clip_adaptively(clipping: Number = 0.01, eps: Number = 1e-3) -> Optimizer:
 
     def update(grads: Params, state: ClipState, params: Params = None, **extra: Any) -> tuple[Params, ClipState]:
         def clip(g: Array, p: Array) -> Array:
-            norm, weight = _unit_norm(g), _unit_norm(p)
-            least, fraction = (state.hyperparams[name].astype(norm.dtype) for name in ("eps", "clipping"))
-            return _shrinkage(norm, fraction * jnp.maximum(weight, least)).astype(g.dtype) * g
+            size, weight = _unit_norm(g), _unit_norm(p)
+            least, fraction = (state.hyperparams[name].astype(size.dtype) for name in ("eps", "clipping"))
+            return _shrinkage(size, fraction * jnp.maximum(weight, least)).astype(g.dtype) * g
 
         return narrow(tree.map(clip, widen(grads), widen(need_params("clip_adaptively", params))), grads), state
 
     return Optimizer(lambda params: ClipState(leaves()), update)
 
 
-def _shrinkage(norm: Array, limit: Array) -> Array:
-    """Return min(1, limit / norm) without dividing by a zero norm; nan where the norm is, so that it is not hidden."""
-    limit = limit.astype(norm.dtype)
-    larger = jnp.maximum(norm, limit)
-    return limit / jnp.where(larger == 0, 1, larger)
+def _shrinkage(size: Array, limit: Array) -> Array:
+    """Return min(1, limit / size), for a size of zero and an infinite limit too; nan where the size is, unhidden."""
+    limit = limit.astype(size.dtype)
+    within = size <= limit
+    return jnp.where(within, 1, limit / jnp.where(within, 1, size))
 
 
 def _unit_norm(x: Array) -> Array:
     axes = None if x.ndim < 2 else tuple(range(x.ndim - 1))
-    return root(jnp.sum(magnitude_squared(x), axis=axes, keepdims=True))
+    largest = jnp.max(jnp.abs(x), axis=axes, keepdims=True)
+    largest = jnp.where(largest == 0, 1, largest)
+    return largest * root(jnp.sum(magnitude_squared(over(x, largest)), axis=axes, keepdims=True))

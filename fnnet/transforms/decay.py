@@ -10,8 +10,8 @@ from jaxtyping import Array, PyTree
 from fnnet import tree
 from fnnet.core import Optimizer, Params
 from fnnet.errors import PathError
+from fnnet.transforms.arithmetic import narrow, times, widen
 from fnnet.transforms.chaining import need_params
-from fnnet.transforms.precision import narrow, times, widen
 from fnnet.transforms.scalars import Number, as_leaves
 
 Mask: TypeAlias = str | Iterable[str] | PyTree | Callable[[Params], PyTree] | None

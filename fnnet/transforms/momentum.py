@@ -8,7 +8,7 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
-from fnnet.transforms.precision import narrow, times, widen, zeros_wide
+from fnnet.transforms.arithmetic import narrow, times, widen, zeros_wide
 from fnnet.transforms.scalars import Number, as_leaves
 
 
@@ -33,7 +33,7 @@ def add_momentum(momentum: Number = 0.9, *, nesterov: bool = False, mean: bool =
     >>> momentum.update({"w": jnp.ones(1)}, state)[0]
     {'w': Array([1.5], dtype=float32)}
     """
-    leaves = as_leaves("momentum", momentum=momentum)
+    leaves = as_leaves("add_momentum", momentum=momentum)
 
     def init(params: Params) -> MomentumState:
         return MomentumState(zeros_wide(params), leaves())

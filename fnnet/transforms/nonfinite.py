@@ -11,8 +11,8 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
-from fnnet.transforms.chaining import as_optimizer
-from fnnet.transforms.precision import narrow
+from fnnet.transforms.arithmetic import narrow
+from fnnet.transforms.chaining import InitUpdate, as_optimizer
 
 
 class SkipState(NamedTuple):
@@ -23,9 +23,10 @@ class SkipState(NamedTuple):
     inner: Any
 
 
-def skip_nonfinite(optimizer: Any) -> Optimizer:
+def skip_nonfinite(optimizer: InitUpdate) -> Optimizer:
     """Make a zero update, and leave the optimizer's state as it is, when a gradient or an update is nan or infinite.
 
+    Or when a value of the state would become so: the square of a gradient may overflow where its update does not.
     The state counts the skipped updates in all, and in a row: a row that grows means training is broken, not unlucky.
 
     >>> optimizer = skip_nonfinite(fn.transforms.scale(2.0))
@@ -40,13 +41,20 @@ def skip_nonfinite(optimizer: Any) -> Optimizer:
 
     def update(grads: Params, state: SkipState, params: Params = None, **extra: Any) -> tuple[Params, SkipState]:
         updates, new_inner = inner.update(grads, state.inner, params, **extra)
-        fine = _all_finite(grads) & _all_finite(updates)
+        fine = _all_finite(grads) & _all_finite(updates) & _stays_finite(state.inner, new_inner)
         updates = tree.map(lambda u: jnp.where(fine, u, jnp.zeros_like(u)), narrow(updates, grads))
         kept = jax.tree.map(lambda new, old: jnp.where(fine, new, old), new_inner, state.inner)
         skip = 1 - fine.astype(jnp.int32)
         return updates, SkipState(state.skipped + skip, (state.in_a_row + 1) * skip, kept)
 
     return Optimizer(init, update)
+
+
+def _stays_finite(before: Any, after: Any) -> Array:
+    """Return whether no value became nan or infinite that was not (as the best loss is, before there is one)."""
+    pairs = zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)
+    worse = [jnp.any(jnp.isfinite(old) & ~jnp.isfinite(new)) for old, new in pairs if jnp.issubdtype(new, jnp.inexact)]
+    return ~reduce(jnp.logical_or, worse, jnp.array(False))
 
 
 def _all_finite(params: Params) -> Array:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
 from fnnet.transforms.chaining import need_extra
-from fnnet.transforms.scalars import Number, as_leaves
+from fnnet.transforms.scalars import Number, as_leaves, check_sign
 
 
 class PlateauState(NamedTuple):
@@ -49,6 +50,9 @@ def reduce_on_plateau(
     >>> updates
     {'w': Array([0.5], dtype=float32)}
     """
+    check_sign("reduce_on_plateau", "factor", factor)
+    if not isinstance(factor, jax.core.Tracer) and factor >= 1:
+        raise ValueError(f"reduce_on_plateau: factor must be below 1, got {factor}")
     leaves = as_leaves(
         "reduce_on_plateau",
         factor=factor,

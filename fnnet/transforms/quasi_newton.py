@@ -13,8 +13,9 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
+from fnnet.shapes import check_count
+from fnnet.transforms.arithmetic import increment, narrow, times, wide_dtype, widen, zeros_wide
 from fnnet.transforms.chaining import need_extra, need_params
-from fnnet.transforms.precision import increment, narrow, times, wide_dtype, widen, zeros_wide
 from fnnet.transforms.scalars import Number, as_leaves
 
 
@@ -37,8 +38,7 @@ def scale_by_lbfgs(memory: int = 10) -> Optimizer:
     size, so it is no leaf of the state. Complex parameters are taken as pairs of reals. ``update`` needs the
     parameters.
     """
-    if memory < 1:
-        raise ValueError(f"lbfgs: memory must be at least 1, got {memory}")
+    check_count("lbfgs", "memory", memory)
 
     def init(params: Params) -> LbfgsState:
         def history() -> Params:
@@ -78,17 +78,18 @@ def scale_by_line_search(c1: Number = 1e-4, c2: Number = 0.9, *, max_trials: int
     loss as a function of the parameters on the data that the gradients came from; ``value`` and ``grad`` are taken if
     given (``grad`` is the gradient before other links), else computed.
     """
-    leaves = as_leaves("line_search", c1=c1, c2=c2)
-    if max_trials < 1:
-        raise ValueError(f"line_search: max_trials must be at least 1, got {max_trials}")
+    leaves = as_leaves("scale_by_line_search", c1=c1, c2=c2)
+    if not (isinstance(c1, jax.core.Tracer) or isinstance(c2, jax.core.Tracer) or c1 < c2):
+        raise ValueError(f"scale_by_line_search: c1 must be below c2, got c1={c1} and c2={c2}")
+    check_count("scale_by_line_search", "max_trials", max_trials)
 
     def init(params: Params) -> SearchState:
         dtype = jnp.result_type(float)
         return SearchState(jnp.ones((), dtype), jnp.zeros((), jnp.int32), jnp.full((), jnp.inf, dtype), leaves())
 
     def update(grads: Params, state: SearchState, params: Params = None, **extra: Any) -> tuple[Params, SearchState]:
-        value_fn = need_extra("line_search", extra, "value_fn")
-        start = need_params("line_search", params)
+        value_fn = need_extra("scale_by_line_search", extra, "value_fn")
+        start = need_params("scale_by_line_search", params)
         dtype = state.value.dtype
 
         def along(length: Array) -> tuple[Array, Array]:
@@ -205,5 +206,5 @@ def _inner(a: Params, b: Params) -> Array:
 
 def _value_and_slope(value_fn: Callable[[Params], Any], params: Params) -> tuple[Array, Params]:
     """Return the loss and its direction of steepest ascent: of JAX's gradient by complex numbers, the conjugate."""
-    value, grad = jax.value_and_grad(value_fn)(params)
+    value, grad = jax.value_and_grad(lambda p: jnp.asarray(value_fn(p)))(params)
     return value, tree.map(jnp.conj, grad)

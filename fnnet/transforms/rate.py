@@ -10,8 +10,8 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
-from fnnet.transforms.chaining import as_optimizer
-from fnnet.transforms.precision import increment, times
+from fnnet.transforms.arithmetic import increment, narrow, times, widen
+from fnnet.transforms.chaining import InitUpdate, as_optimizer
 from fnnet.transforms.scalars import Number, ScalarOrSchedule, as_leaves, with_hyperparams
 
 
@@ -29,7 +29,7 @@ class ScheduledState(NamedTuple):
 
 
 def scale(factor: Number) -> Optimizer:
-    """Multiply updates by `factor`, any finite number of at least 0.
+    """Multiply updates by `factor`, any finite number.
 
     >>> scale(3.0).update({"w": jnp.ones(1)}, scale(3.0).init(None))[0]
     {'w': Array([3.], dtype=float32)}
@@ -37,7 +37,7 @@ def scale(factor: Number) -> Optimizer:
     leaves = as_leaves("scale", factor=factor)
 
     def update(grads: Params, state: ScaleState, params: Params = None, **extra: Any) -> tuple[Params, ScaleState]:
-        return tree.scale(state.hyperparams["factor"], grads), state
+        return _multiply(state.hyperparams["factor"], grads), state
 
     return Optimizer(lambda params: ScaleState(leaves()), update)
 
@@ -54,17 +54,20 @@ def scale_by_learning_rate(learning_rate: ScalarOrSchedule) -> Optimizer:
     """
     if callable(learning_rate):
         return _scale_by_schedule(learning_rate)
-    leaves = as_leaves("learning rate", learning_rate=learning_rate)
+    leaves = as_leaves("scale_by_learning_rate", learning_rate=learning_rate)
 
     def update(grads: Params, state: ScaleState, params: Params = None, **extra: Any) -> tuple[Params, ScaleState]:
-        return tree.map(lambda g: times(-state.hyperparams["learning_rate"], g), grads), state
+        return _multiply(-state.hyperparams["learning_rate"], grads), state
 
     return Optimizer(lambda params: ScaleState(leaves()), update)
 
 
 def _scale_by_schedule(schedule: Callable[[Array], Array]) -> Optimizer:
     def rate_at(count: Array) -> Array:
-        return jnp.asarray(schedule(count)).astype(jnp.result_type(float))
+        rate = jnp.asarray(schedule(count))
+        if rate.ndim:
+            raise ValueError(f"scale_by_learning_rate: the schedule must give one number, got shape {rate.shape}")
+        return rate.astype(jnp.result_type(float))
 
     def init(params: Params) -> ScheduledState:
         count = jnp.zeros((), jnp.int32)
@@ -74,10 +77,14 @@ def _scale_by_schedule(schedule: Callable[[Array], Array]) -> Optimizer:
         grads: Params, state: ScheduledState, params: Params = None, **extra: Any
     ) -> tuple[Params, ScheduledState]:
         rate = rate_at(state.count)
-        updates = tree.map(lambda g: times(-rate, g), grads)
-        return updates, ScheduledState(increment(state.count), {"learning_rate": rate})
+        return _multiply(-rate, grads), ScheduledState(increment(state.count), {"learning_rate": rate})
 
     return Optimizer(init, update)
+
+
+def _multiply(factor: Array, updates: Params) -> Params:
+    """Return factor · updates, multiplied in at least float32: a small rate is none in 16 bits."""
+    return narrow(tree.map(lambda u: times(factor, u), widen(updates)), updates)
 
 
 class FollowState(NamedTuple):
@@ -87,7 +94,7 @@ class FollowState(NamedTuple):
     inner: Any
 
 
-def follow_schedules(optimizer: Any, numbers: Mapping[str, Callable[[Array], Array]]) -> Optimizer:
+def follow_schedules(optimizer: InitUpdate, numbers: Mapping[str, Callable[[Array], Array]]) -> Optimizer:
     """Set numbers of `optimizer`, by path or unambiguous name, from schedules of the count before each update.
 
     For any number that is not the learning rate: a momentum, a decay, a clip norm. Their present values are in the
@@ -102,6 +109,9 @@ def follow_schedules(optimizer: Any, numbers: Mapping[str, Callable[[Array], Arr
     {'w': Array([2.], dtype=float32)}
     """
     followed = as_optimizer(optimizer)
+    for name, schedule in numbers.items():
+        if not callable(schedule):
+            raise TypeError(f"follow_schedules: {name!r} must follow a function of the count, got {schedule!r}")
 
     def at(count: Array, inner: Any) -> Any:
         return with_hyperparams(inner, {name: schedule(count) for name, schedule in numbers.items()})

@@ -9,17 +9,9 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
-from fnnet.transforms.precision import (
-    increment,
-    magnitude_squared,
-    narrow,
-    over,
-    root,
-    towards,
-    widen,
-    zeros_real,
-    zeros_wide,
-)
+from fnnet.dtypes import magnitude_squared
+from fnnet.shapes import check_count
+from fnnet.transforms.arithmetic import increment, narrow, over, root, towards, widen, zeros_real, zeros_wide
 from fnnet.transforms.scalars import Number, as_leaves
 
 
@@ -60,24 +52,24 @@ class RmsState(NamedTuple):
     hyperparams: dict[str, Array]
 
 
-def scale_by_rms(decay: Number = 0.9, eps: Number = 1e-8, *, centred: bool = False) -> Optimizer:
+def scale_by_rms(decay: Number = 0.9, eps: Number = 1e-8, *, centered: bool = False) -> Optimizer:
     r"""Divide by the root of the running mean square (Tieleman & Hinton 2012, lecture 6e).
 
     :math:`u = g / \sqrt{v + \epsilon}`, :math:`v \leftarrow \rho v + (1-\rho)|g|^2`, without correction of bias;
-    `centred` (Graves 2013, section 4.2): by the running standard deviation, :math:`v - |m|^2` in place of v. ε is
+    `centered` (Graves 2013, section 4.2): by the running standard deviation, :math:`v - |m|^2` in place of v. ε is
     inside the root.
     """
-    leaves = as_leaves("rms", decay=decay, eps=eps)
+    leaves = as_leaves("scale_by_rms", decay=decay, eps=eps)
 
     def init(params: Params) -> RmsState:
-        return RmsState(zeros_real(params), zeros_wide(params) if centred else None, leaves())
+        return RmsState(zeros_real(params), zeros_wide(params) if centered else None, leaves())
 
     def update(grads: Params, state: RmsState, params: Params = None, **extra: Any) -> tuple[Params, RmsState]:
         decay, eps = state.hyperparams["decay"], state.hyperparams["eps"]
         wide, mu = widen(grads), None
         nu = tree.map(lambda v, g: towards(v, magnitude_squared(g), 1 - decay), state.nu, wide)
         spread = nu
-        if centred:
+        if centered:
             mu = tree.map(lambda m, g: towards(m, g, 1 - decay), state.mu, wide)
             # A variance is not negative; its rounding error may be.
             spread = tree.map(lambda v, m: jnp.maximum(v - magnitude_squared(m), 0), nu, mu)
@@ -148,8 +140,7 @@ def scale_by_factored_rms(decay_rate: Number = 0.8, eps: Number = 1e-30, *, fact
     both at least `factor_from` long are factored; the others keep every element.
     """
     leaves = as_leaves("adafactor", decay_rate=decay_rate, eps=eps)
-    if factor_from < 1:
-        raise ValueError(f"adafactor: factor_from must be at least 1, got {factor_from}")
+    check_count("adafactor", "factor_from", factor_from)
 
     def zeros(p: Array) -> Any:
         if p.ndim < 2 or min(p.shape[-2:]) < factor_from:

@@ -11,12 +11,12 @@ from jaxtyping import PyTree
 from fnnet import tree
 from fnnet.core import Optimizer, Params
 from fnnet.errors import PathError
-from fnnet.transforms.chaining import as_optimizer, chain
+from fnnet.transforms.chaining import InitUpdate, as_optimizer, chain
 from fnnet.transforms.rate import scale
-from fnnet.transforms.scalars import Number
+from fnnet.transforms.scalars import Number, check_sign
 
 
-def route(label: Callable[[Params], PyTree], optimizers: Mapping[str, Any]) -> Optimizer:
+def route(label: Callable[[Params], PyTree], optimizers: Mapping[str, InitUpdate]) -> Optimizer:
     """Give each leaf to the optimizer of its label; ``label(params)`` is a tree of names like the parameters.
 
     Each optimizer sees its own leaves alone, None in place of the others: it keeps no memory for them, and what it
@@ -52,14 +52,14 @@ def route(label: Callable[[Params], PyTree], optimizers: Mapping[str, Any]) -> O
     return Optimizer(init, update)
 
 
-def freeze(patterns: str | Iterable[str], optimizer: Any) -> Optimizer:
-    """Leave the parameters that any of the `patterns` matches as they are, and train the others by `optimizer`.
+def freeze(optimizer: InitUpdate, patterns: str | Iterable[str]) -> Optimizer:
+    """Train by `optimizer` all but the parameters that any of the `patterns` matches: those stay as they are.
 
     A frozen leaf takes no memory for moments, and its gradient enters no norm: put clipping inside,
-    ``freeze("body", chain(clip_by_global_norm(1.0), adam(1e-3)))``.
+    ``freeze(chain(clip_by_global_norm(1.0), adam(1e-3)), "body")``.
     Raises: PathError, at init, if a pattern matches no leaf.
 
-    >>> optimizer = freeze("body", fn.transforms.scale(2.0))
+    >>> optimizer = freeze(fn.transforms.scale(2.0), "body")
     >>> params = {"body": jnp.ones(1), "head": jnp.ones(1)}
     >>> optimizer.update(params, optimizer.init(params))[0]
     {'body': Array([0.], dtype=float32), 'head': Array([2.], dtype=float32)}
@@ -74,28 +74,39 @@ def freeze(patterns: str | Iterable[str], optimizer: Any) -> Optimizer:
     return route(label, {"trained": optimizer, "frozen": still})
 
 
-def per_path(rules: Mapping[str, Number | Any]) -> Optimizer:
+def per_path(rules: Mapping[str, Number | InitUpdate]) -> Optimizer:
     """Treat each leaf by the first pattern of `rules` that matches its path: a number multiplies its update.
 
     Numbers are links of a chain, after the direction, ``chain(adam(1e-3), per_path({"body": 0.1}))``, and a leaf that
     no pattern matches keeps its update. Or optimizers: ``per_path({"body": sgd(0.01), "*": adam(1e-3)})``; then every
-    leaf must be matched. A multiplier is the number ``<pattern>/factor`` of the state. Raises: PathError, at init, if
-    a pattern matches no leaf, or a leaf is left without an optimizer.
+    leaf must be matched. A multiplier is the number ``<pattern>/factor`` of the state. Raises: ValueError for numbers
+    beside optimizers; PathError, at init, if a pattern matches no leaf, or a leaf is left without an optimizer.
 
     >>> rates = per_path({"body": 0.1})
     >>> params = {"body": jnp.ones(1), "head": jnp.ones(1)}
     >>> rates.update(params, rates.init(params))[0]
     {'body': Array([0.1], dtype=float32), 'head': Array([1.], dtype=float32)}
     """
-    has_update = {pattern: hasattr(rule, "update") for pattern, rule in rules.items()}
-    members = {pattern: rule if has_update[pattern] else scale(rule) for pattern, rule in rules.items()}
     rest = "(rest)"
+    members: dict[str, InitUpdate] = {}
+    for pattern, rule in rules.items():
+        if isinstance(rule, InitUpdate):
+            members[pattern] = rule
+        else:
+            check_sign("per_path", "factor", rule)
+            members[pattern] = scale(rule)
+    optimizers = [pattern for pattern, rule in rules.items() if isinstance(rule, InitUpdate)]
+    if 0 < len(optimizers) < len(rules):
+        raise ValueError(
+            f"per_path: the rules must be all numbers or all optimizers, got both ({optimizers[0]!r} has an optimizer);"
+            " a number multiplies an update that is there: chain(adam(1e-3), per_path({'body': 0.1}))"
+        )
 
     def label(params: Params) -> PyTree:
         for pattern in rules:
             tree.mask(params, pattern, where="per_path")
         labels = tree.map_with_path(lambda path, _: next((p for p in rules if tree.matches(p, path)), rest), params)
-        if any(has_update.values()):
+        if optimizers:
             for path, name in tree.flatten(labels).items():
                 if name == rest:
                     raise PathError("per_path", f"no rule for {path!r}", 'add one, e.g. "*": optimizer, at the end.')

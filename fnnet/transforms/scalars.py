@@ -19,15 +19,19 @@ Number: TypeAlias = float | Array
 ScalarOrSchedule: TypeAlias = Number | Callable[[Array], Array]
 """A number, or a function of the number of updates made so far."""
 
-_BELOW_ONE = frozenset({"b1", "b2", "momentum", "decay", "rho", "c1", "c2", "smoothing"})
+# What a number may be goes by its name, here for factories and `with_hyperparams` alike: the state holds no more.
+_BELOW_ONE = frozenset({"b1", "b2", "momentum", "decay", "rho", "c1", "c2"})
 _POSITIVE = frozenset({"max_norm", "max_value", "max_rms", "clipping", "every", "patience"})
+_SIGNED = frozenset({"factor"})
+_UNBOUNDED = frozenset({"max_norm", "max_value", "max_rms", "clipping", "patience"})  # infinite: never acts
 
 
 def as_leaves(where: str, **numbers: Number) -> Callable[[], dict[str, Array]]:
     """Check the numbers now, and return the function that makes them scalars by name, of JAX's default float type.
 
     New arrays at each call: two states share no buffer, so that either can be donated.
-    Raises: ValueError, naming `where`, for a negative number, or a decay rate that is not below one.
+    Raises: ValueError, naming `where`, for a number that is negative (but for a ``factor``) or not finite (but for a
+    bound that never acts), or a decay rate that is not below one; what a number may be goes by its name.
 
     >>> fn.transforms.as_leaves("adam", b1=0.5)()
     {'b1': Array(0.5, dtype=float32)}
@@ -44,13 +48,21 @@ def check_number(where: str, name: str, value: Any) -> None:
     if isinstance(value, jax.core.Tracer):
         return
     known = np.asarray(value)  # NumPy's comparisons stay concrete where an optimizer is made inside jit
-    if known.dtype.kind in "OSU":
-        raise ValueError(f"{where}: {name} must be a number, got {value!r}")
+    if known.dtype.kind not in "iuf":
+        raise ValueError(f"{where}: {name} must be a real number, got {value!r}")
     least, possible = ("above 0", known > 0) if name in _POSITIVE else ("at least 0", known >= 0)
-    if not np.all(possible):
+    if not np.all(possible) and name not in _SIGNED:
         raise ValueError(f"{where}: {name} must be {least}, got {value}")
+    if name not in _UNBOUNDED and not np.all(np.isfinite(known)):
+        raise ValueError(f"{where}: {name} must be finite, got {value}")
     if name in _BELOW_ONE and not np.all(known < 1):
         raise ValueError(f"{where}: {name} must be below 1, got {value}")
+
+
+def check_sign(where: str, name: str, value: Any) -> None:
+    """Raise ValueError if `value` is known (not traced) and negative."""
+    if not isinstance(value, jax.core.Tracer) and not np.all(np.asarray(value) >= 0):
+        raise ValueError(f"{where}: {name} must be at least 0, got {value}")
 
 
 def hyperparams(opt_state: PyTree) -> dict[str, Array]:

@@ -9,9 +9,10 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
+from fnnet.dtypes import magnitude_squared
+from fnnet.transforms.arithmetic import narrow, root, times, towards, widen, zeros_wide
 from fnnet.transforms.chaining import need_params
 from fnnet.transforms.decay import Mask, masked
-from fnnet.transforms.precision import magnitude_squared, narrow, root, times, towards, widen, zeros_wide
 from fnnet.transforms.scalars import Number, as_leaves
 
 
@@ -27,10 +28,10 @@ def scale_by_trust_ratio(trust_coefficient: Number = 1.0, eps: Number = 0.0, mas
     :math:`u \leftarrow c\,u\,\lVert w\rVert / (\lVert u\rVert + \epsilon)`. The ratio is 1, without the coefficient,
     where either norm is 0, and for the leaves outside `mask`. ``update`` needs the parameters.
     """
-    leaves = as_leaves("trust_ratio", trust_coefficient=trust_coefficient, eps=eps)
+    leaves = as_leaves("scale_by_trust_ratio", trust_coefficient=trust_coefficient, eps=eps)
 
     def update(grads: Params, state: TrustState, params: Params = None, **extra: Any) -> tuple[Params, TrustState]:
-        params = need_params("trust_ratio", params)
+        params = need_params("scale_by_trust_ratio", params)
 
         def adapt(u: Array, p: Array, on: bool) -> Array:
             if not on:
@@ -40,7 +41,7 @@ def scale_by_trust_ratio(trust_coefficient: Number = 1.0, eps: Number = 0.0, mas
             known = (size > 0) & (weight > 0)
             return times(jnp.where(known, coefficient * weight / jnp.where(known, size + eps, 1), 1), u)
 
-        updates = tree.map(adapt, widen(grads), widen(params), masked(params, mask, "trust_ratio"))
+        updates = tree.map(adapt, widen(grads), widen(params), masked(params, mask, "scale_by_trust_ratio"))
         return narrow(updates, grads), state
 
     return Optimizer(lambda params: TrustState(leaves()), update)
@@ -62,14 +63,15 @@ def clip_by_leaf_rms(max_rms: Number = 1.0) -> Optimizer:
 
 def scale_by_parameter_rms(min_rms: Number = 1e-3) -> Optimizer:
     r"""Multiply by :math:`\max(\epsilon_2, \mathrm{RMS}(w))`: relative steps (Shazeer & Stern 2018, section 8)."""
-    leaves = as_leaves("parameter_rms", min_rms=min_rms)
+    leaves = as_leaves("scale_by_parameter_rms", min_rms=min_rms)
 
     def update(grads: Params, state: TrustState, params: Params = None, **extra: Any) -> tuple[Params, TrustState]:
         def rescale(u: Array, p: Array) -> Array:
             rms = _rms(p)
             return times(jnp.maximum(rms, state.hyperparams["min_rms"].astype(rms.dtype)), u)
 
-        return narrow(tree.map(rescale, widen(grads), widen(need_params("parameter_rms", params))), grads), state
+        weights = widen(need_params("scale_by_parameter_rms", params))
+        return narrow(tree.map(rescale, widen(grads), weights), grads), state
 
     return Optimizer(lambda params: TrustState(leaves()), update)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from toys import Pair, counter, double_pair, linear, noise
 
+from fnnet import layers
 from fnnet.compose import InitApply, LayerLike, add, as_layer, child_key, concat, identity, parallel, residual, serial
 from fnnet.core import Masked
 from fnnet.errors import KeyMissingError, ShapeError
@@ -38,6 +39,20 @@ def test_what_is_a_pair_is_known_to_a_type_checker_and_at_run_time():
     assert isinstance(double_pair(), InitApply)
     assert not isinstance(jnp.tanh, InitApply)
     assert set(typing.get_args(LayerLike)) == {InitApply, collections.abc.Callable[[typing.Any], typing.Any]}
+
+
+def test_a_factory_must_be_called():
+    """`serial(flatten, ...)` is a slip: what makes a layer is taken for none."""
+    for factory in (layers.flatten, layers.dense, serial):
+        with pytest.raises(
+            TypeError, match=rf"{factory.__name__} makes a layer and is none: call it, e\.g\. {factory.__name__}"
+        ):
+            serial(factory)
+
+
+def test_names_have_no_slash():
+    with pytest.raises(ValueError, match=r"serial: a name must be text without '/', .*, got 'a/b'"):
+        serial(**{"a/b": linear(2)})
 
 
 def test_what_is_no_layer_is_refused():
@@ -87,6 +102,12 @@ def test_parallel_applies_each_branch_to_the_input():
 def test_parallel_picks_among_several_inputs_and_gates():
     net = parallel(lambda x: x[0], lambda x: jax.nn.sigmoid(x[1]), combine=jnp.multiply)
     chex.assert_trees_all_close(net({}, (X, -X)), X * jax.nn.sigmoid(-X))
+
+
+def test_joining_needs_an_output():
+    for join in (add, concat):
+        with pytest.raises(ValueError, match=f"{join.__name__}: needs at least one output, got none"):
+            join()
 
 
 def test_parallel_needs_a_branch():

@@ -148,6 +148,20 @@ def test_on_values_keeps_the_mask():
     assert new["counter_0"]["uses"].item() == 1.0
 
 
+def test_what_stands_in_padding_reaches_no_gradient():
+    """The layer sees zeros there: a NaN would make the gradient of the kernel NaN, though its row counts nothing."""
+    layer = on_values(linear(4))
+    values = X.at[1].set(jnp.nan)
+    params, _ = layer.init(KEY, X)
+
+    def total(params):
+        y = layer(params, Masked(values, jnp.array([True, False, True])))
+        return jnp.where(y.mask[:, None], y.values, 0).sum()
+
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.grad(total)(params)))
+    assert jnp.isfinite(layer(params, Masked(values, jnp.array([True, False, True]))).values).all()
+
+
 AFFINE = {
     "deep": serial(linear(8), linear(3), linear(4)),
     "residual": serial(residual(linear(5)), linear(2), lambda x: 2 * x - 1),
@@ -156,6 +170,7 @@ AFFINE = {
 }
 
 
+@pytest.mark.lowest
 @pytest.mark.parametrize("net", AFFINE.values(), ids=AFFINE)
 def test_an_affine_net_collapses_into_one_layer(net):
     """layer(collapsed, x) = net(params, x), over any leading axes."""
@@ -176,6 +191,7 @@ CURVED = {
 }
 
 
+@pytest.mark.lowest
 @pytest.mark.parametrize(("net", "where"), CURVED.values(), ids=CURVED)
 def test_what_is_not_affine_does_not_collapse(net, where):
     """The error names the first layer whose output departs from an affine map."""
@@ -186,6 +202,21 @@ def test_what_is_not_affine_does_not_collapse(net, where):
     message = str(caught.value)
     assert message.startswith(f"collapse: the net must be affine, got {where} which departs")
     assert "Fix: collapse the layers before and after it" in message
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_in_16_bits_a_bend_is_seen_too(dtype):
+    """The check is made in float32; the layer that is returned is of the net's dtype."""
+    x = X.astype(dtype)
+    curved = serial(linear(8), jax.nn.relu, linear(3))
+    with pytest.raises(DataError, match="got relu_0 which departs"):
+        collapse(curved, curved.init(KEY, x)[0], x)
+    net = serial(linear(8), linear(3))
+    params, _ = net.init(KEY, x)
+    layer, collapsed = collapse(net, params, x)
+    assert collapsed["kernel"].dtype == dtype
+    wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), (params, collapsed))
+    chex.assert_trees_all_close(layer(wide[1], X), net(wide[0], X), rtol=0.05, atol=0.05)
 
 
 def test_what_maps_no_vectors_does_not_collapse():

@@ -30,7 +30,13 @@ REFUSED = {
     "named": (data.Dataset(NAN, Y, None, ("age", "dose")), None, DataError, ["row 2, column 1 ('dose')"]),
     "text": ((X.astype(str), Y), None, DtypeError, ["x must hold numbers, got dtype <U"]),
     "batch": ((X, Y), 7, DataError, ["batch_size of at most the 6 examples, got 7", "batch_size=6 or less"]),
-    "batch 0": ((X, Y), 0, DataError, ["batch_size of at least 1, got 0"]),
+    "negative weights": (
+        (X, Y, np.array([1.0, -1.0, 1.0, 1.0, 1.0, 1.0])),
+        None,
+        DataError,
+        ["weights must be at least 0", "row 1"],
+    ),
+    "batch 0": ((X, Y), 0, ValueError, ["batch_size must be at least 1, got 0"]),
 }
 
 

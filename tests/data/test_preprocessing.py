@@ -84,12 +84,12 @@ def test_a_saved_schema_is_the_same_schema(dataset, columns):
     assert data.schema_from_dict(json.loads(json.dumps(saved))) == schema
 
 
-def test_arrays_are_standardised_along_their_last_axis():
+def test_arrays_are_standardized_along_their_last_axis():
     x = RNG.normal(3, 2, (20, 4, 4, 2)).astype(np.float32)
     schema = data.fit_schema(data.Dataset(x, None))
     out = data.apply_schema(schema, data.Dataset(x, None)).x
     np.testing.assert_allclose(out, (x - x.mean((0, 1, 2))) / x.std((0, 1, 2)), rtol=1e-4, atol=1e-5)
-    plain = data.fit_schema(data.Dataset(x, None), standardise=False)
+    plain = data.fit_schema(data.Dataset(x, None), standardize=False)
     np.testing.assert_array_equal(data.apply_schema(plain, data.Dataset(x, None)).x, x)
     with pytest.raises(ShapeError, match=r"rows must have shape \(4, 4, 2\), as in training, got \(4, 2\)"):
         data.apply_schema(schema, data.Dataset(x[:, 0], None))

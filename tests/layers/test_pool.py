@@ -78,6 +78,15 @@ def test_means_of_16_bits_are_summed_in_32(dtype):
         np.testing.assert_array_equal(y.astype(jnp.float32), x.astype(jnp.float32)[0, 0])
 
 
+def test_the_greatest_of_sequences_in_float64(x64):
+    """Under x64 too, whatever the dtype of the values."""
+    for dtype in (jnp.float32, jnp.float64):
+        x = Masked(jnp.array([[1.0], [5.0], [7.0]], dtype), jnp.array([True, True, False]))
+        y = max_pool(3, dims=1)({}, x)
+        assert y.values.dtype == dtype
+        np.testing.assert_array_equal(y.values, [[5.0]])
+
+
 def test_gradients(x64):
     """Against finite differences: values are distinct, so that the greatest stays the greatest."""
     x = jnp.asarray(RNG.permutation(2 * 6 * 6).reshape(6, 6, 2) / 10.0)
@@ -138,12 +147,12 @@ def test_gradient_of_padding_is_zero(layer):
 
 
 ERRORS = {
-    "window": (lambda: max_pool(0), ValueError, "max_pool: window must be a positive integer, or 2 of them, got 0"),
-    "stride": (lambda: avg_pool(2, stride=0), ValueError, "avg_pool: stride must be a positive integer, or 2"),
+    "window": (lambda: max_pool(0), ValueError, "max_pool: window must be at least 1, got 0"),
+    "stride": (lambda: avg_pool(2, stride=0), ValueError, "avg_pool: stride must be at least 1, got 0"),
     "circular": (lambda: max_pool(padding="CIRCULAR"), ValueError, "max_pool: padding must be 'SAME', 'VALID' or 2"),
     "wide": (lambda: max_pool(padding=[(2, 0), (0, 0)]), ValueError, r"padding must be less than the window, \(2, 2\)"),
     "kind": (lambda: global_pool("min"), ValueError, "global_pool: kind must be 'mean' or 'max', got 'min'"),
-    "dims": (lambda: global_pool(dims=0), ValueError, "global_pool: dims must be an integer, at least 1, got 0"),
+    "dims": (lambda: global_pool(dims=0), ValueError, "global_pool: dims must be at least 1, got 0"),
     "axes": (
         lambda: max_pool()({}, jnp.ones((4, 1))),
         ShapeError,

@@ -85,6 +85,8 @@ def test_layers_return_what_they_took(layer):
 
 
 def test_mistakes_are_reported():
+    with pytest.raises(ShapeError, match=r"rotary: positions must have shape \(5,\), one a step, got \(4,\)"):
+        rotary(X, positions=jnp.arange(4))
     with pytest.raises(ShapeError, match=r"rotary: the last axis must be even, got shape \(2, 5, 5\)"):
         rotary(X[..., :5])
     with pytest.raises(DtypeError, match=r"rotary: the input must be floating-point, got int32"):

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from fnnet.compose import serial
+from fnnet.compose import bidirectional, serial
 from fnnet.core import Layer, Masked
 from fnnet.errors import DtypeError, ShapeError
 from fnnet.initializers import normal
-from fnnet.layers import bidirectional, gru, last_step, lstm, mean_step, rnn
+from fnnet.layers import gru, last_step, lstm, mean_step, rnn
 
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (3, 5, 4))
@@ -194,6 +194,23 @@ def test_mistakes_are_reported(cell):
         layer.init(KEY, X.astype(jnp.int32))
     with pytest.raises(ShapeError, match=rf"^{cell}: the mask must have shape \(3, 5\), .* got \(5,\)"):
         layer(params, Masked(X, MASK[0]))
+
+
+@pytest.mark.parametrize("make_cell", [rnn, lstm, gru])
+def test_without_biases_it_is_that_of_zero_biases(make_cell):
+    """bias_init=None leaves all of them out; of an LSTM the forget bias too."""
+    options = {"forget_bias": 0.0} if make_cell is lstm else {}
+    plain, biased = make_cell(F, bias_init=None), make_cell(F, **options)
+    params, _ = plain.init(KEY, X)
+    assert set(params) == {"kernel", "recurrent"}
+    zeros = {name: leaf for name, leaf in biased.init(KEY, X)[0].items() if name not in params}
+    assert not any(leaf.any() for leaf in zeros.values())
+    chex.assert_trees_all_close(plain(params, X), biased(params | zeros, X), rtol=1e-6)
+
+
+def test_a_function_runs_both_ways():
+    """Any function array -> array is a layer, here too."""
+    chex.assert_trees_all_equal(bidirectional(jnp.tanh)({}, X), jnp.concatenate([jnp.tanh(X), jnp.tanh(X)], -1))
 
 
 @pytest.mark.parametrize("cell", ["gru"])

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis.extra.numpy import arrays
+from laws import assert_pure_and_compilable
 from scipy import special
 
 from fnnet import losses, targets
@@ -143,6 +144,10 @@ BY_ELEMENT = [name for name in LOSSES if name.startswith(("binary_", *ERRORS))]
 every = pytest.mark.parametrize("case", LOSSES.values(), ids=LOSSES)
 
 
+def test_every_loss_has_a_row():
+    assert {name.split(",")[0] for name in LOSSES} == set(losses.__all__)
+
+
 def doubles(tree):
     return jax.tree.map(lambda x: np.asarray(x, np.float64) if np.issubdtype(x.dtype, np.floating) else x, tree)
 
@@ -164,6 +169,12 @@ def test_leading_axes_are_batch_under_vmap_and_jit(case):
     stack = jax.tree.map(lambda x: np.stack([x, x]), (case.prediction, case.target))
     rows = jax.jit(jax.vmap(jax.vmap(case.loss)))(*stack)
     np.testing.assert_allclose(rows[1], whole, rtol=1e-6, atol=1e-6)
+
+
+@every
+def test_it_is_pure_and_compiles(case):
+    """The same twice, arguments untouched, jit as eager, one trace for all values, shapes as foretold."""
+    assert_pure_and_compilable(case.loss, case.prediction, case.target)
 
 
 @every
@@ -353,11 +364,11 @@ def test_bad_labels_raise_where_their_values_are_known():
     with fails(DataError, "label 3 at index 1"):
         jax.grad(lambda z: losses.cross_entropy(z, np.array([0, 3, 1, 2])).sum())(jnp.asarray(Z))
     with fails(DataError, "labels: label 7 at index 2 is not one of the 3 classes"):
-        losses.check_labels([0, -1, 7], 3, ignore=-1)
+        targets.check_labels([0, -1, 7], 3, ignore=-1)
     with fails(DtypeError, "labels: labels must be integers, got float64", "astype"):
-        losses.check_labels([0.0, 1.0], 3)
-    losses.check_labels([0, 2, -1], 3, ignore=-1)
-    losses.check_labels(np.zeros(0, int), 3)
+        targets.check_labels([0.0, 1.0], 3)
+    targets.check_labels([0, 2, -1], 3, ignore=-1)
+    targets.check_labels(np.zeros(0, int), 3)
 
 
 def test_bad_targets_raise():
@@ -370,10 +381,15 @@ def test_bad_targets_raise():
         losses.cross_entropy(Z, np.zeros(5, int))
     with fails(ShapeError, r"at least 2 classes, got \(4, 1\)", "one unit a class; binary_"):
         losses.cross_entropy(Z[:, :1], Y)
-    with fails(ShapeError, r"class_weights must have shape \(3,\), one a class, got \(2,\)"):
+    with fails(ShapeError, r"class_weights must have shape \(3,\), got \(2,\)"):
         losses.cross_entropy(Z, Y, class_weights=np.ones(2))
-    with fails(ShapeError, r"positive_weight must be a number or have shape \(3,\), got \(4,\)"):
+    with fails(ShapeError, r"positive_weight must have shape \(3,\), got \(4,\)"):
         losses.binary_cross_entropy(Z, T, positive_weight=np.ones(4))
+    for bad in (-1.0, np.inf, np.nan):
+        with fails(ValueError, f"binary_cross_entropy: positive_weight must be finite and at least 0, got {bad}"):
+            losses.binary_cross_entropy(Z, T, positive_weight=bad)
+        with fails(ValueError, "focal: class_weights must be finite and at least 0, got "):
+            losses.focal(Z, Y, class_weights=np.array([1.0, bad, 1.0]))
     for loss in (losses.focal, losses.hinge):
         with fails(ShapeError, r"needs integer labels \(4,\), got \(4, 3\)", "argmax"):
             loss(Z, SOFT)
@@ -441,4 +457,4 @@ def test_values_on_other_hosts_are_not_looked_at():
     class Elsewhere:
         is_fully_addressable = False
 
-    assert targets._known(Elsewhere()) is None
+    assert targets.known(Elsewhere()) is None

@@ -34,11 +34,11 @@ def adagrad(lr, start=0.1, eps=1e-7):
     return rule
 
 
-def rmsprop(lr, decay=0.9, eps=1e-8, centred=False, momentum=0.0, nesterov=False):
+def rmsprop(lr, decay=0.9, eps=1e-8, centered=False, momentum=0.0, nesterov=False):
     def rule(t, x, g, memory):
         v = memory["v"] = decay * memory.get("v", 0) + (1 - decay) * abs(g) ** 2
         m = memory["m"] = decay * memory.get("m", 0) + (1 - decay) * g
-        step = -rate(lr, t) * g / np.sqrt(v - centred * abs(m) ** 2 + eps)
+        step = -rate(lr, t) * g / np.sqrt(v - centered * abs(m) ** 2 + eps)
         s = memory["s"] = momentum * memory.get("s", 0) + step
         return step + momentum * s if nesterov else s
 

@@ -11,6 +11,7 @@ import numpy as np
 import optimizer_oracle as oracle
 import pytest
 from jax.tree_util import tree_leaves, tree_structure
+from laws import assert_pure_and_compilable
 
 from fnnet import optimizers, schedules, transforms, tree
 
@@ -39,20 +40,22 @@ def halving(t):
 o = optimizers
 ROWS = {
     "sgd": row(lambda: o.sgd(0.02), oracle.sgd(0.02)),
-    "momentum": row(lambda: o.sgd(0.01, 0.8), oracle.sgd(0.01, 0.8)),
-    "nesterov": row(lambda: o.sgd(0.01, 0.8, nesterov=True), oracle.sgd(0.01, 0.8, True)),
+    "sgd, momentum": row(lambda: o.sgd(0.01, 0.8), oracle.sgd(0.01, 0.8)),
+    "sgd, nesterov": row(lambda: o.sgd(0.01, 0.8, nesterov=True), oracle.sgd(0.01, 0.8, True)),
     "adagrad": row(lambda: o.adagrad(0.3), oracle.adagrad(0.3), scale_free=False),
-    "adagrad_from_0": row(lambda: o.adagrad(0.3, 0.0, 1e-3), oracle.adagrad(0.3, 0.0, 1e-3), scale_free=True),
+    "adagrad, from 0": row(lambda: o.adagrad(0.3, 0.0, 1e-3), oracle.adagrad(0.3, 0.0, 1e-3), scale_free=True),
     "rmsprop": row(lambda: o.rmsprop(0.02), oracle.rmsprop(0.02), scale_free=True),
-    "rmsprop_all": row(
-        lambda: o.rmsprop(0.01, 0.8, 1e-3, centred=True, momentum=0.5, nesterov=True),
+    "rmsprop, all": row(
+        lambda: o.rmsprop(0.01, 0.8, 1e-3, centered=True, momentum=0.5, nesterov=True),
         oracle.rmsprop(0.01, 0.8, 1e-3, True, 0.5, True),
         scale_free=True,
     ),
-    "rmsprop_momentum": row(lambda: o.rmsprop(0.01, momentum=0.5), oracle.rmsprop(0.01, momentum=0.5), scale_free=True),
+    "rmsprop, momentum": row(
+        lambda: o.rmsprop(0.01, momentum=0.5), oracle.rmsprop(0.01, momentum=0.5), scale_free=True
+    ),
     "adam": row(lambda: o.adam(0.05), oracle.adam(0.05), scale_free=True),
-    "adam_all": row(lambda: o.adam(0.05, 0.7, 0.9, 1e-2), oracle.adam(0.05, 0.7, 0.9, 1e-2), scale_free=True),
-    "adam_scheduled": row(lambda: o.adam(schedules.step(0.1, every=5, factor=0.5)), oracle.adam(halving)),
+    "adam, all": row(lambda: o.adam(0.05, 0.7, 0.9, 1e-2), oracle.adam(0.05, 0.7, 0.9, 1e-2), scale_free=True),
+    "adam, scheduled": row(lambda: o.adam(schedules.step(0.1, every=5, factor=0.5)), oracle.adam(halving)),
     "adamw": row(
         lambda: o.adamw(0.05, weight_decay=0.1, mask="kernel"),
         oracle.adam(0.05, decay=0.1),
@@ -64,8 +67,23 @@ ROWS = {
     "adamax": row(lambda: o.adamax(0.05, eps=1e-3), oracle.adamax(0.05, eps=1e-3), scale_free=True),
     "amsgrad": row(lambda: o.amsgrad(0.05, 0.8, 0.7), oracle.adam(0.05, 0.8, 0.7, keep_largest=True), scale_free=True),
     "radam": row(lambda: o.radam(0.02, b2=0.95), oracle.radam(0.02, b2=0.95)),
-    "radam_threshold": row(lambda: o.radam(0.02, threshold=4.0), oracle.radam(0.02, threshold=4.0)),
+    "radam, threshold": row(lambda: o.radam(0.02, threshold=4.0), oracle.radam(0.02, threshold=4.0)),
     "adadelta": row(lambda: o.adadelta(2.0, 0.8, 1e-3), oracle.adadelta(2.0, 0.8, 1e-3)),
+    "nadamw, masked": row(
+        lambda: o.nadamw(0.05, weight_decay=0.1, mask="kernel"),
+        oracle.adam(0.05, decay=0.1, nesterov=True),
+        oracle.adam(0.05, nesterov=True),
+        decays=True,
+    ),
+    "lion, masked": row(
+        lambda: o.lion(0.02, weight_decay=0.1, mask="kernel"),
+        oracle.lion(0.02, decay=0.1),
+        oracle.lion(0.02, decay=0.0),
+        decays=True,
+    ),
+    "muon, none chosen": row(
+        lambda: o.muon(0.02, matrices="bias", fallback=o.sgd(0.01)), oracle.sgd(0.01), oracle.sgd(0.01)
+    ),
     "lion": row(lambda: o.lion(0.02, 0.8, 0.95, 0.1), oracle.lion(0.02, 0.8, 0.95, 0.1), decays=True),
     "lamb": row(
         lambda: o.lamb(0.02, weight_decay=0.1, mask="kernel"),
@@ -78,20 +96,20 @@ ROWS = {
         oracle.lars(0.3, 0.8, 0.1, 0.02, 1e-3, True),
         decays=True,
     ),
-    "lars_masked": row(lambda: o.lars(0.01, 0.5, mask="kernel"), oracle.lars(0.01, 0.5), oracle.sgd(0.01, 0.5)),
+    "lars, masked": row(lambda: o.lars(0.01, 0.5, mask="kernel"), oracle.lars(0.01, 0.5), oracle.sgd(0.01, 0.5)),
     "muon": row(
         lambda: o.muon(0.02, weight_decay=0.1, fallback=o.sgd(0.01)),
         oracle.muon(0.02, decay=0.1),
         oracle.sgd(0.01),
         decays=True,
     ),
-    "muon_plain": row(
+    "muon, plain": row(
         lambda: o.muon(0.02, 0.5, nesterov=False, iterations=3),
         oracle.muon(0.02, 0.5, nesterov=False, iterations=3),
         oracle.adam(3e-4),
     ),
     "adafactor": row(lambda: o.adafactor(0.05), oracle.adafactor(0.05, factored=False)),
-    "adafactor_all": row(
+    "adafactor, all": row(
         lambda: o.adafactor(
             0.03, 0.7, 1e-4, max_rms=0.8, min_rms=None, momentum=0.5, weight_decay=0.1, mask="kernel", factor_from=2
         ),
@@ -103,6 +121,10 @@ ROWS = {
 }
 BY_LEAF = [name for name in ROWS if name != "lbfgs"]
 each = partial(pytest.mark.parametrize, "name")
+
+
+def test_every_optimizer_has_a_row():
+    assert {name.split(",")[0] for name in ROWS} == set(optimizers.__all__)
 
 
 def loss(params, quadratic, rosenbrock):
@@ -161,6 +183,12 @@ def follow(name, quadratic, rosenbrock, **numbers):
     params = jax.tree.map(jnp.asarray, START)
     opt_state = transforms.with_hyperparams(optimizer.init(params), numbers)
     return path(params, opt_state, jnp.asarray(quadratic), jnp.asarray(rosenbrock))
+
+
+def settable(name, opt_state):
+    """Return the paths of the numbers that do not follow a schedule."""
+    numbers = transforms.hyperparams(opt_state)
+    return [path for path in numbers if name != "adam, scheduled" or not path.endswith("learning_rate")]
 
 
 @each(BY_LEAF)
@@ -266,25 +294,44 @@ def test_every_number_can_be_set(name):
     optimizer = ROWS[name].make()
     opt_state = optimizer.init(jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), START))
     numbers = transforms.hyperparams(opt_state)
-    free = [path for path in numbers if name != "adam_scheduled" or not path.endswith("learning_rate")]
-    assert free
-    for path in free:
+    assert settable(name, opt_state)
+    for path in settable(name, opt_state):
         changed = transforms.with_hyperparams(opt_state, {path: 0.25})
         assert tree_structure(changed) == tree_structure(opt_state)
         chex.assert_trees_all_equal_shapes_and_dtypes(changed, opt_state)
         assert transforms.hyperparams(changed) == numbers | {path: jnp.asarray(0.25)}
 
 
-@each(["adamw", "nadam", "rmsprop_all", "lars"])
+@each(ROWS)
 def test_numbers_act_and_do_not_recompile(name, x64):
-    """A rate set to 0 holds the parameters; every setting runs the one compiled program."""
-    _, path = program(name)
+    """Every setting of every number runs the one compiled program; rates set to 0 hold the parameters."""
+    optimizer, path = program(name)
     params = jax.tree.map(jnp.asarray, START)
+    numbers = settable(name, optimizer.init(params))
     follow(name, 1.0, 0.0)
     compiled = path._cache_size()
-    (end, _), _ = follow(name, 1.0, 0.0, learning_rate=0.0)
-    chex.assert_trees_all_equal(end, params)
+    for number in numbers:
+        follow(name, 1.0, 0.0, **{number: 0.25})
+    rates = {number: 0.0 for number in numbers if number.endswith("learning_rate")}
+    (end, _), _ = follow(name, 1.0, 0.0, **rates)
     assert path._cache_size() == compiled
+    if rates:
+        chex.assert_trees_all_equal(end, params)
+
+
+@each(ROWS)
+def test_an_update_is_pure_and_compiles(name):
+    """In float32: the same twice, arguments untouched, jit as eager, one trace, shapes as foretold."""
+    optimizer = ROWS[name].make()
+    params = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), START)
+    chex.assert_trees_all_equal(optimizer.init(params), jax.jit(optimizer.init)(params))
+
+    def update(grads, opt_state, params):
+        extra = {"value": loss(params, 1.0, 0.0), "grad": grads, "value_fn": lambda p: loss(p, 1.0, 0.0)}
+        return optimizer.update(grads, opt_state, params, **extra)
+
+    grads = jax.grad(loss)(params, 1.0, 0.0)
+    assert_pure_and_compilable(update, grads, optimizer.init(params), params, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.leaks
@@ -307,24 +354,30 @@ def test_a_step_is_traced_once_for_all_rates():
     np.testing.assert_allclose(seen, [-0.1, -0.2, -0.4], rtol=1e-5)
 
 
-@each(["sgd", "adagrad_from_0", "rmsprop_all", "adam", "adadelta", "adamax", "amsgrad", "lion"])
+@each(BY_LEAF)
 def test_complex_parameters(name, x64):
-    """Complex parameters follow the same rules with |g|² in place of g²."""
-    optimizer, matrix = ROWS[name].make(), jnp.asarray([[3.0, 1j], [-1j, 2.0]])
-    start, target = np.array([1 + 2j, -1 + 0.5j]), np.array([0.5j, 1.0 + 0j])
+    """Complex parameters follow the same rules with |g|² in place of g², matrices by their own singular values."""
+    optimizer = ROWS[name].make()
+    imaginary = np.triu(np.full((9, 9), 0.2j), 1)
+    matrix = HESSIAN + imaginary + imaginary.conj().T
+    start = {"bias": START["bias"] * (1 + 0.5j), "kernel": START["kernel"] * (0.8 - 1j)}
 
     @jax.jit
     def path(params):
         def step(carry, _):
             params, opt_state = carry
-            updates, opt_state = optimizer.update({"w": matrix @ (params["w"] - target)}, opt_state, params)
-            return (tree.add(params, updates), opt_state), tree.add(params, updates)["w"]
+            x = jnp.concatenate([jnp.ravel(x) for x in tree_leaves(params)])
+            grads = by_leaf(jnp.asarray(matrix) @ (x - TARGET.astype(complex)))
+            updates, opt_state = optimizer.update(grads, opt_state, params)
+            return (tree.add(params, updates), opt_state), tree.add(params, updates)
 
         return jax.lax.scan(step, (params, optimizer.init(params)), None, length=8)[1]
 
-    rules = {"w": ROWS[name].kernel}
-    expected = oracle.run(rules, {"w": start}, lambda p: {"w": np.asarray(matrix) @ (p["w"] - target)}, 8)
-    np.testing.assert_allclose(path({"w": jnp.asarray(start)}), [p["w"] for p in expected], rtol=1e-9, atol=1e-12)
+    rules = {"kernel": ROWS[name].kernel, "bias": ROWS[name].bias}
+    expected = oracle.run(rules, start, lambda p: by_leaf(matrix @ (as_vector(p) - TARGET)), 8)
+    got = path(jax.tree.map(jnp.asarray, start))
+    for leaf in start:
+        np.testing.assert_allclose(got[leaf], [params[leaf] for params in expected], rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.leaks
@@ -348,14 +401,14 @@ def test_lbfgs_on_complex_parameters_and_a_kink(x64):
 
 
 def test_bfloat16_follows_float32():
-    """One rounded step of bfloat16 parameters is the float32 step to three bits of bfloat16's eight."""
-    for name in ("momentum", "adam", "rmsprop", "lion", "adafactor"):
+    """One step of bfloat16 parameters is the float32 step, to the rounding of parameters and gradients."""
+    for name in set(optimizers.__all__) - {"lbfgs"}:
         optimizer, steps = ROWS[name].make(), []
         for dtype in (jnp.bfloat16, jnp.float32):
             params = jax.tree.map(lambda x, dtype=dtype: jnp.asarray(x, dtype), START)
             steps.append(jax.jit(lambda p, o=optimizer: o.update(p, o.init(p), p)[0])(params))
         low = jax.tree.map(lambda x: x.astype(jnp.float32), steps[0])
-        chex.assert_trees_all_close(low, steps[1], rtol=0.03, atol=1e-6)
+        chex.assert_trees_all_close(low, steps[1], rtol=0.03, atol=2e-4)
 
 
 @each(["adam", "lamb"])
@@ -399,14 +452,14 @@ def test_rates_in_a_vmap_are_a_loop(name):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: o.sgd(-0.1), "learning rate: learning_rate must be at least 0, got -0.1"),
+        (lambda: o.sgd(-0.1), "scale_by_learning_rate: learning_rate must be at least 0, got -0.1"),
         (lambda: o.adam(float("nan")), "learning_rate must be at least 0, got nan"),
         (lambda: o.adam(0.1, b1=1.0), "adam: b1 must be below 1, got 1.0"),
         (lambda: o.adam(0.1, eps=-1e-8), "adam: eps must be at least 0, got -1e-08"),
         (lambda: o.sgd(0.1, nesterov=True), "sgd: nesterov needs a momentum, got momentum=None"),
         (lambda: o.adamw(0.1, weight_decay=-1.0), "add_decayed_weights: weight_decay must be at least 0, got -1.0"),
         (lambda: o.lbfgs(0), "lbfgs: memory must be at least 1, got 0"),
-        (lambda: o.lbfgs(max_trials=0), "line_search: max_trials must be at least 1, got 0"),
+        (lambda: o.lbfgs(max_trials=0), "scale_by_line_search: max_trials must be at least 1, got 0"),
         (lambda: o.muon(iterations=0), "muon: iterations must be at least 1, got 0"),
         (lambda: o.adafactor(0.1, factor_from=0), "adafactor: factor_from must be at least 1, got 0"),
     ],
@@ -420,7 +473,7 @@ def test_impossible_numbers(make, message):
 def test_lbfgs_says_what_it_needs():
     """Without the loss function there is nothing to search."""
     optimizer, params = optimizers.lbfgs(), {"w": jnp.ones(2)}
-    with pytest.raises(ValueError, match=r"line_search: update needs value_fn; call update\(.*, value_fn=...\)"):
+    with pytest.raises(ValueError, match=r"_line_search: update needs value_fn; call update\(.*, value_fn=...\)"):
         optimizer.update(params, optimizer.init(params), params)
     with pytest.raises(ValueError, match="add_decayed_weights: update needs the parameters"):
         optimizers.adamw(0.1).update(params, optimizers.adamw(0.1).init(params))

@@ -15,7 +15,7 @@ from jax.tree_util import tree_leaves, tree_structure
 
 from fnnet import optimizers, schedules, transforms, tree
 from fnnet.errors import PathError
-from fnnet.transforms.precision import bias_correction
+from fnnet.transforms.arithmetic import bias_correction
 
 PARAMS = {
     "body": {"kernel": jnp.array([[1.0, -2.0, 0.5], [0.0, 3.0, 1.0]]), "bias": jnp.array([0.5, -1.0, 2.0])},
@@ -95,6 +95,22 @@ def test_clipping_to_nothing():
     chex.assert_trees_all_equal(clipped, {"w": jnp.zeros((1, 2))})
 
 
+@pytest.mark.parametrize(
+    "clip",
+    [
+        transforms.clip_by_value(jnp.inf),
+        transforms.clip_by_global_norm(jnp.inf),
+        transforms.clip_by_leaf_norm(jnp.inf),
+        transforms.clip_adaptively(jnp.inf),
+        transforms.clip_by_leaf_rms(jnp.inf),
+    ],
+)
+def test_an_infinite_bound_never_acts(clip):
+    """A bound is a number of the state: set to infinity, it switches the clipping off."""
+    grads = {"w": jnp.array([[3.0, -4.0]]), "zero": jnp.zeros(2)}
+    chex.assert_trees_all_equal(update(clip, grads, {"w": jnp.ones((1, 2)), "zero": jnp.ones(2)})[0], grads)
+
+
 def test_a_norm_that_is_not_finite_is_not_hidden():
     """Clipping a gradient with a nan gives nan, for `skip_nonfinite` to find."""
     clipped, _ = update(transforms.clip_by_global_norm(1.0), {"w": jnp.array([1.0, jnp.nan])}, {"w": jnp.ones(2)})
@@ -154,7 +170,7 @@ def test_accumulation_takes_the_mean_loss_and_a_new_length():
 
 def test_frozen_leaves_keep_their_values_and_take_no_memory():
     """Frozen parameters stay to the bit; the state holds moments of the others alone; they train as if alone."""
-    optimizer = transforms.freeze("body", optimizers.adam(0.1))
+    optimizer = transforms.freeze(optimizers.adam(0.1), "body")
     path, state = path_of(optimizer, [GRADS, GRADS])
     chex.assert_trees_all_equal(path[-1]["body"], PARAMS["body"])
     alone, alone_state = path_of(optimizers.adam(0.1), [{"head": GRADS["head"]}] * 2, {"head": PARAMS["head"]})
@@ -165,7 +181,7 @@ def test_frozen_leaves_keep_their_values_and_take_no_memory():
 def test_frozen_gradients_do_not_leak_into_the_clip_norm():
     """However large or wrong the frozen gradient, the other updates are the same to the bit."""
     optimizer = transforms.freeze(
-        ["body", "head/bias"], transforms.chain(transforms.clip_by_global_norm(1.0), optimizers.sgd(1.0))
+        transforms.chain(transforms.clip_by_global_norm(1.0), optimizers.sgd(1.0)), ["body", "head/bias"]
     )
     updates, _ = update(optimizer)
     wild = GRADS | {"body": jax.tree.map(lambda g: g * jnp.inf, GRADS["body"])}
@@ -180,7 +196,7 @@ def test_freezing_within_the_search_of_lbfgs():
         return jnp.sum((p["a"] - 1) ** 2) + jnp.sum((p["b"] - p["a"]) ** 2)
 
     params = {"a": jnp.zeros(2), "b": jnp.ones(2) * 3}
-    optimizer = transforms.freeze("a", optimizers.lbfgs())
+    optimizer = transforms.freeze(optimizers.lbfgs(), "a")
     state = optimizer.init(params)
     for _ in range(3):
         value, grads = jax.value_and_grad(loss)(params)
@@ -210,7 +226,7 @@ def test_decay_masks():
         updates, _ = update(transforms.add_decayed_weights(0.1, mask), tree.zeros_like(GRADS))
         chex.assert_trees_all_close(updates["body"]["kernel"], 0.1 * PARAMS["body"]["kernel"])
         assert not updates["body"]["bias"].any()
-    frozen = transforms.freeze("body", transforms.add_decayed_weights(0.1, chosen))
+    frozen = transforms.freeze(transforms.add_decayed_weights(0.1, chosen), "body")
     chex.assert_trees_all_close(
         update(frozen, tree.zeros_like(GRADS))[0]["head"]["kernel"], 0.1 * PARAMS["head"]["kernel"]
     )
@@ -403,7 +419,7 @@ def test_two_states_share_no_buffer():
     ("make", "message"),
     [
         (
-            lambda: transforms.freeze("bodi", optimizers.sgd(0.1)),
+            lambda: transforms.freeze(optimizers.sgd(0.1), "bodi"),
             "freeze: no path matches 'bodi'\n  Fix: did you mean 'body'?",
         ),
         (lambda: transforms.per_path({"bodi": 0.1}), "per_path: no path matches 'bodi'\n  Fix: did you mean 'body'?"),
@@ -428,9 +444,14 @@ def test_unknown_paths(make, message):
         (lambda: transforms.clip_by_value(-1.0), "clip_by_value: max_value must be above 0, got -1.0"),
         (lambda: transforms.accumulate(optimizers.sgd(0.1), 0), "accumulate: every must be above 0, got 0"),
         (lambda: transforms.average(1.0), "average: decay must be below 1, got 1.0"),
-        (lambda: transforms.scale("1"), "scale: factor must be a number, got '1'"),
+        (lambda: transforms.scale("1"), "scale: factor must be a real number, got '1'"),
         (lambda: transforms.scale(jnp.ones(2)), "scale: factor must be one number, got an array of shape (2,)"),
-        (lambda: transforms.scale(-1.0), "scale: factor must be at least 0, got -1.0"),
+        (lambda: transforms.scale(float("inf")), "scale: factor must be finite, got inf"),
+        (lambda: transforms.per_path({"body": -1.0}), "per_path: factor must be at least 0, got -1.0"),
+        (lambda: transforms.reduce_on_plateau(-0.1), "reduce_on_plateau: factor must be at least 0, got -0.1"),
+        (lambda: optimizers.sgd(float("inf")), "scale_by_learning_rate: learning_rate must be finite, got inf"),
+        (lambda: optimizers.sgd(float("nan")), "scale_by_learning_rate: learning_rate must be at least 0, got nan"),
+        (lambda: optimizers.adam(0.1, eps=float("inf")), "adam: eps must be finite, got inf"),
     ],
 )
 def test_impossible_numbers_of_transforms(make, message):
@@ -458,7 +479,7 @@ def test_structures_stay_in_a_scan():
         transforms.reduce_on_plateau(),
         transforms.average(0.9),
     )
-    optimizer = transforms.skip_nonfinite(transforms.accumulate(transforms.freeze("body/bias", inner), every=2))
+    optimizer = transforms.skip_nonfinite(transforms.accumulate(transforms.freeze(inner, "body/bias"), every=2))
 
     @jax.jit
     def run(params):

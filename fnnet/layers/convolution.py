@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from fnnet.activations import matching_initializer
+from fnnet.activations import check_activation, matching_initializer
 from fnnet.core import Key, Layer, Params, Shaped, State
+from fnnet.dtypes import dtype_of
 from fnnet.errors import ShapeError
 from fnnet.initializers import Initializer, zeros
 from fnnet.layers.affine import add_bias, init_affine
@@ -22,11 +23,11 @@ from fnnet.layers.windows import (
     check_padding,
     check_spatial,
     extents,
+    for_each_axis,
     pairs_of,
-    spread,
     window_of,
 )
-from fnnet.shapes import check_last_axis
+from fnnet.shapes import check_count, check_last_axis, parameter
 
 _PADDINGS = ("SAME", "VALID", "CIRCULAR")
 
@@ -68,7 +69,7 @@ def conv(
     """
     window = window_of("conv", "kernel_size", kernel_size, dims)
     strides, steps = (
-        spread("conv", name, value, len(window)) for name, value in (("stride", stride), ("dilation", dilation))
+        for_each_axis("conv", name, value, len(window)) for name, value in (("stride", stride), ("dilation", dilation))
     )
     padding = check_padding("conv", padding, len(window), _PADDINGS)
     extent = extents(window, steps)
@@ -82,7 +83,7 @@ def conv(
         return _correlate(x, kernel, strides, steps, groups, pairs)
 
     init = _init("conv", features, window, groups, activation, kernel_init, bias_init)
-    return Layer("conv", init, _apply("conv", convolve, window, groups, activation))
+    return Layer("conv", init, _apply("conv", convolve, groups, activation, bias_init))
 
 
 def conv_transpose(
@@ -121,7 +122,7 @@ def conv_transpose(
     where = "conv_transpose"
     window = window_of(where, "kernel_size", kernel_size, dims)
     strides, steps = (
-        spread(where, name, value, len(window)) for name, value in (("stride", stride), ("dilation", dilation))
+        for_each_axis(where, name, value, len(window)) for name, value in (("stride", stride), ("dilation", dilation))
     )
     padding = check_padding(where, padding, len(window), _PADDINGS)
     extent = extents(window, steps)
@@ -150,7 +151,7 @@ def conv_transpose(
         return _correlate(x, kernel, (1,) * len(window), steps, groups, pairs, spacing=strides)
 
     init = _init(where, features, window, groups, activation, kernel_init, bias_init)
-    return Layer(where, init, _apply(where, convolve, window, groups, activation))
+    return Layer(where, init, _apply(where, convolve, groups, activation, bias_init))
 
 
 def _init(
@@ -162,9 +163,10 @@ def _init(
     kernel_init: Initializer | None,
     bias_init: Initializer | None,
 ) -> Callable[[Key, Shaped], tuple[Params, State]]:
-    if features < 1:
-        raise ValueError(f"{where}: features must be at least 1, got {features}")
-    if groups < 1 or features % groups:
+    check_count(where, "features", features)
+    check_activation(where, activation)
+    check_count(where, "groups", groups)
+    if features % groups:
         raise ValueError(f"{where}: groups must divide features={features}, got {groups}")
     initializer = matching_initializer(activation) if kernel_init is None else kernel_init
 
@@ -177,7 +179,7 @@ def _init(
                 "change groups, or the number of features before.",
             )
         shape = (*window, x.shape[-1] // groups, features)
-        return init_affine(key, shape, x.dtype, initializer, bias_init), {}
+        return init_affine(key, shape, dtype_of(x), initializer, bias_init), {}
 
     return init
 
@@ -185,16 +187,17 @@ def _init(
 def _apply(
     where: str,
     convolve: Callable[[Array, Array], Array],
-    window: tuple[int, ...],
     groups: int,
     activation: Callable[[Any], Any] | None,
+    bias_init: Initializer | None,
 ) -> Callable[..., tuple[Any, State]]:
     def apply(
         params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
     ) -> tuple[Any, State]:
-        check_spatial(where, x, len(window))
-        check_last_axis(where, x, params["kernel"].shape[-2] * groups)
-        y = add_bias(params, convolve(x, params["kernel"]))
+        kernel = parameter(where, params, "kernel")
+        check_spatial(where, x, kernel.ndim - 2)
+        check_last_axis(where, x, kernel.shape[-2] * groups)
+        y = add_bias(where, params, convolve(x, kernel), bias_init)
         return (y if activation is None else activation(y)), state
 
     return apply
@@ -219,6 +222,8 @@ def _correlate(
     dims = len(stride)
     lead = x.shape[: x.ndim - dims - 1]
     space = "".join(chr(ord("a") + axis) for axis in range(dims))
+    dtype = jnp.result_type(x, kernel)  # the product of two dtypes is promoted as a dense layer's is
+    x, kernel = x.astype(dtype), kernel.astype(dtype)
     y = jax.lax.conv_general_dilated(
         x.reshape(math.prod(lead), *x.shape[len(lead) :]),
         kernel,

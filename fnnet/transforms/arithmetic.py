@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Params
+from fnnet.dtypes import at_least_float32
 from fnnet.errors import DtypeError
 
 
@@ -29,7 +31,7 @@ def wide_dtype(leaf: Any) -> Any:
     if not jnp.issubdtype(dtype, jnp.inexact):
         fix = "cast the parameters, or keep what is not learnt in the network's state."
         raise DtypeError("optimizer", f"parameters and gradients must be floating-point, got {dtype}", fix)
-    return dtype if jnp.finfo(dtype).bits >= 32 else jnp.dtype(jnp.float32)
+    return at_least_float32(dtype)
 
 
 def real_dtype(leaf: Any) -> Any:
@@ -57,11 +59,6 @@ def towards(start: Array, end: Array, fraction: Array) -> Array:
     return start + times(fraction, end - start)
 
 
-def magnitude_squared(leaf: Array) -> Array:
-    """Return |x|² of each element: of a complex element one real number, so that its phase is left alone."""
-    return jnp.square(jnp.real(leaf)) + jnp.square(jnp.imag(leaf)) if jnp.iscomplexobj(leaf) else jnp.square(leaf)
-
-
 def over(leaf: Array, divisor: Array) -> Array:
     """Return leaf / divisor, where the divisor is real and the leaf may be complex."""
     return leaf / divisor.astype(leaf.dtype)
@@ -81,6 +78,17 @@ def _root_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Arr
     (x,), (dx,) = primals, tangents
     y = root(x)
     return y, jnp.where(x > 0, dx / (2 * jnp.where(x > 0, y, 1)), 0)
+
+
+def norm(params: Params) -> Array:
+    """Return the norm of all leaves as one vector, of values whose squares overflow too."""
+    size = root(tree.squared_norm(params))
+
+    def scaled() -> Array:
+        largest = reduce(jnp.maximum, [jnp.max(jnp.abs(x)).astype(size.dtype) for x in jax.tree.leaves(params)])
+        return largest * root(tree.squared_norm(tree.map(lambda x: over(x, largest), params)))
+
+    return jax.lax.cond(jnp.isfinite(size), lambda: size, scaled) if jax.tree.leaves(params) else size
 
 
 def increment(count: Array) -> Array:

@@ -10,12 +10,15 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from fnnet.core import Key, Layer, Masked, Params, Shaped, State
+from fnnet.dtypes import at_least_float32, dtype_of
 from fnnet.errors import ShapeError
 from fnnet.initializers import Initializer, glorot_uniform, zeros
 from fnnet.layers.affine import add_bias, init_affine
 from fnnet.layers.positions import rotary as rotate
 from fnnet.layers.sequences import repack, unpack, values_of
-from fnnet.shapes import align, at_least_float32, check_floating, check_last_axis, check_rank
+from fnnet.shapes import align, check_count, check_floating, check_last_axis, check_rank, parameter
+
+PROJECTIONS = ("query", "key", "value", "out")
 
 
 def attention(
@@ -68,17 +71,11 @@ def attention(
             check_rank("attention", part, 2, "(..., time, features)")
         features = queries.shape[-1]
         d = _features_of_head(features, heads, head_features, rotary)
-        shapes = {
-            "query": (features, heads * d),
-            "key": (context.shape[-1], groups * d),
-            "value": (context.shape[-1], groups * d),
-            "out": (heads * d, features),
-        }
-
-        keys = jax.random.split(key, len(shapes))
+        inner = (context.shape[-1], groups * d)
+        shapes = ((features, heads * d), inner, inner, (heads * d, features))
         return {
-            name: init_affine(k, shape, queries.dtype, initializer, bias_init)
-            for k, (name, shape) in zip(keys, shapes.items(), strict=True)
+            name: init_affine(k, shape, dtype_of(queries), initializer, bias_init)
+            for name, k, shape in zip(PROJECTIONS, jax.random.split(key, len(shapes)), shapes, strict=True)
         }, {}
 
     def apply(
@@ -88,14 +85,18 @@ def attention(
         q, _ = unpack("attention", queries)
         kv, mask = unpack("attention", context)
         _check_inputs(params, q, kv)
+
+        def project(name: str, x: Array) -> Array:
+            return add_bias("attention", params[name], x @ params[name]["kernel"], bias_init)
+
         split = {
-            name: _heads(_project(params[name], source), count)
+            name: _heads(project(name, source), count)
             for name, source, count in (("query", q, heads), ("key", kv, groups), ("value", kv, groups))
         }
         if rotary is not None:
             split |= {name: rotate(split[name], base=rotary, time_axis=-3) for name in ("query", "key")}
         y = _attend(split, mask, causal, implementation).reshape(*q.shape[:-1], params["out"]["kernel"].shape[0])
-        return repack(_project(params["out"], y), queries), state
+        return repack(project("out", y), queries), state
 
     return Layer("attention", init, apply)
 
@@ -149,10 +150,6 @@ def _attend_by_einsum(q: Array, k: Array, v: Array, seen: Array | None, causal: 
     return jnp.einsum("bkgts,bskd->btkgd", weights, v).reshape(q.shape).astype(dtype)
 
 
-def _project(params: Params, x: Array) -> Array:
-    return add_bias(params, x @ params["kernel"])
-
-
 def _heads(x: Array, count: int) -> Array:
     return x.reshape(*x.shape[:-1], count, x.shape[-1] // count)
 
@@ -186,8 +183,9 @@ def _features_of_head(features: int, heads: int, head_features: int | None, rota
 
 
 def _check_inputs(params: Params, queries: Array, context: Array) -> None:
-    check_last_axis("attention", queries, params["query"]["kernel"].shape[0])
-    check_last_axis("attention", context, params["key"]["kernel"].shape[0])
+    kernels = {name: parameter("attention", parameter("attention", params, name), "kernel") for name in PROJECTIONS}
+    check_last_axis("attention", queries, kernels["query"].shape[0])
+    check_last_axis("attention", context, kernels["key"].shape[0])
     if queries.shape[:-2] != context.shape[:-2]:
         raise ShapeError(
             "attention",
@@ -197,11 +195,11 @@ def _check_inputs(params: Params, queries: Array, context: Array) -> None:
 
 
 def _check_numbers(heads: int, head_features: int | None, groups: int, rotary: float | None) -> None:
-    if heads < 1:
-        raise ValueError(f"attention: heads must be at least 1, got {heads}")
-    if groups < 1 or heads % groups:
+    check_count("attention", "heads", heads)
+    check_count("attention", "kv_heads", groups)
+    if heads % groups:
         raise ValueError(f"attention: kv_heads must divide heads={heads}, got {groups}")
-    if head_features is not None and head_features < 1:
-        raise ValueError(f"attention: head_features must be at least 1, got {head_features}")
+    if head_features is not None:
+        check_count("attention", "head_features", head_features)
     if rotary is not None and not rotary > 0:
         raise ValueError(f"attention: rotary must be a positive base or None, got {rotary}")

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from fnnet.core import Key, Layer, Params, Shaped, State
-from fnnet.layers.windows import check_dims, check_spatial
-from fnnet.shapes import check_floating, check_key
+from fnnet.dtypes import dtype_of
+from fnnet.layers.windows import check_spatial
+from fnnet.shapes import check_count, check_floating, check_key
 
 
 def dropout(rate: float) -> Layer:
@@ -41,7 +42,7 @@ def channel_dropout(rate: float, *, dims: int = 2) -> Layer:
     >>> layer.apply({}, {}, jnp.ones((4, 4, 3)), key=jax.random.key(0), train=True)[0].std((0, 1))
     Array([0., 0., 0.], dtype=float32)
     """
-    return _noise("channel_dropout", rate, shared_axes=check_dims("channel_dropout", dims), per_channel=True)
+    return _noise("channel_dropout", rate, shared_axes=check_count("channel_dropout", "dims", dims), per_channel=True)
 
 
 def drop_path(rate: float, *, dims: int = 2) -> Layer:
@@ -56,7 +57,7 @@ def drop_path(rate: float, *, dims: int = 2) -> Layer:
     >>> block.init(jax.random.key(0), jnp.ones((8, 4)))[0]["body"]["dense_0"]["kernel"].shape
     (4, 4)
     """
-    return _noise("drop_path", rate, shared_axes=check_dims("drop_path", dims, least=0), per_channel=False)
+    return _noise("drop_path", rate, shared_axes=check_count("drop_path", "dims", dims, least=0), per_channel=False)
 
 
 def _noise(where: str, rate: float, *, shared_axes: int, per_channel: bool) -> Layer:
@@ -84,6 +85,6 @@ def _noise(where: str, rate: float, *, shared_axes: int, per_channel: bool) -> L
         shared = range(x.ndim - 1 - shared_axes, x.ndim - 1 if per_channel else x.ndim)
         shape = tuple(1 if axis in shared else n for axis, n in enumerate(x.shape))
         keep = jax.random.bernoulli(check_key(where, key), 1 - rate, shape)
-        return jnp.where(keep, x / (1 - rate), jnp.zeros((), x.dtype)), state
+        return jnp.where(keep, x / (1 - rate), jnp.zeros((), dtype_of(x))), state
 
     return Layer(where, init, apply)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from fnnet.core import Key, Layer, Masked, Params, Shaped, State
 from fnnet.errors import DtypeError
 from fnnet.initializers import Initializer, variance_scaling
+from fnnet.shapes import check_count, parameter
 
 
 def embedding(
@@ -29,8 +30,8 @@ def embedding(
     >>> layer(params, jnp.array([3, -1])).shape
     (2, 4)
     """
-    if vocabulary < 1 or features < 1:
-        raise ValueError(f"embedding: vocabulary and features must be at least 1, got {vocabulary} and {features}")
+    check_count("embedding", "vocabulary", vocabulary)
+    check_count("embedding", "features", features)
     initializer = variance_scaling(1.0, "fan_out", "normal") if table_init is None else table_init
 
     def init(key: Key, x: Shaped) -> tuple[Params, State]:
@@ -42,7 +43,8 @@ def embedding(
     ) -> tuple[Any, State]:
         indices = x.values if isinstance(x, Masked) else x
         _check_integers(indices)
-        table = params["table"]
+        indices = jnp.asarray(indices)
+        table = parameter("embedding", params, "table")
         # A bound that the indices' own type cannot hold would wrap round.
         indices = indices if indices.dtype.itemsize >= 4 else indices.astype(jnp.int32)
         known = (indices >= 0) & (indices < vocabulary)

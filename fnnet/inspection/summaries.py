@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -15,10 +15,13 @@ _WRAPPED = re.compile(r"\bvmap\(([^()]*)\)")
 
 
 class SummaryRow(NamedTuple):
-    """One layer: its path, the shape and dtype of its output, and the number of its own parameters."""
+    """One layer: its path, the shape and dtype of its output, and the number of its own parameters.
+
+    Parameters that are used in several places, those of ``shared``, have a row of their own, without an output.
+    """
 
     path: str
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] | None
     dtype: str
     parameters: int
 
@@ -39,7 +42,10 @@ class Summary(NamedTuple):
 
     def __str__(self) -> str:
         cells = [("layer", "output", "dtype", "parameters")]
-        cells += [(row.path, str(row.shape), row.dtype, f"{row.parameters:,}") for row in self.rows]
+        cells += [
+            (row.path, "" if row.shape is None else str(row.shape), row.dtype, f"{row.parameters:,}")
+            for row in self.rows
+        ]
         widths = [max(len(row[n]) for row in cells) for n in range(4)]
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
@@ -58,6 +64,8 @@ def summary(net: Layer, x: Shaped) -> Summary:
     Rows are the named layers of compositions, innermost, in the order in which they run; a layer that runs again, or
     the body of ``repeat``, stands once.
 
+    Law: the parameters of the rows add up to those of the network.
+
     >>> print(fn.summary(fn.serial(fn.dense(4), jax.nn.relu, fn.dense(2)), jnp.ones((1, 3))).rows[0])
     SummaryRow(path='dense_0', shape=(1, 4), dtype='float32', parameters=16)
     """
@@ -67,20 +75,23 @@ def summary(net: Layer, x: Shaped) -> Summary:
     def infer(params: Params, state: State, x: Any) -> Any:
         return net.apply(params, state, x)[0]
 
-    named = dict(_named(jax.make_jaxpr(infer)(params, state, x)))
+    named: dict[str, Any] = {}
+    for path, out in _named(jax.make_jaxpr(infer)(params, state, x)):
+        named.setdefault(path, out)  # of several outputs the first: a Masked's values
     innermost = {path: out for path, out in named.items() if not any(other.startswith(path + "/") for other in named)}
-    sizes = {path: leaf.size for path, leaf in tree.flatten(params).items()}
+    arrays = tree.flatten(params)
     if not innermost:
         innermost = {net.name: jax.tree.leaves(jax.eval_shape(infer, params, state, x))[0]}
-        sizes = {f"{net.name}/{path}": size for path, size in sizes.items()}
-    rows = tuple(
-        SummaryRow(path, out.shape, str(out.dtype), sum(n for name, n in sizes.items() if tree.matches(path, name)))
-        for path, out in innermost.items()
-    )
+        arrays = {f"{net.name}/{path}": array for path, array in arrays.items()}
+    rows = [SummaryRow(path, out.shape, str(out.dtype), _size(path, arrays)) for path, out in innermost.items()]
+    elsewhere = {name: array for name, array in arrays.items() if not any(_is_under(name, row.path) for row in rows)}
+    for parent in dict.fromkeys(name.rpartition("/")[0] for name in elsewhere):
+        own = {name: array for name, array in elsewhere.items() if name.rpartition("/")[0] == parent}
+        rows.append(SummaryRow(parent or net.name, None, str(next(iter(own.values())).dtype), tree.size(own)))
     compiled = jax.jit(infer).lower(params, state, x).compile()
     costs, memory = compiled.cost_analysis() or {}, compiled.memory_analysis()
     return Summary(
-        rows,
+        tuple(rows),
         tree.size(params),
         tree.nbytes(params),
         tree.nbytes(state),
@@ -89,16 +100,30 @@ def summary(net: Layer, x: Shaped) -> Summary:
     )
 
 
+def _size(path: str, arrays: Mapping[str, Any]) -> int:
+    return tree.size({name: array for name, array in arrays.items() if _is_under(name, path)})
+
+
+def _is_under(name: str, path: str) -> bool:
+    return name == path or name.startswith(path + "/")
+
+
 def _named(jaxpr: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the path and the shape of every output that a composition tagged, programs within programs included."""
     for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
-        # Within vmap a scope is called vmap(name).
-        scope = "/".join(filter(None, (prefix, _WRAPPED.sub(r"\1", str(equation.source_info.name_stack)))))
+        scope = "/".join(filter(None, (prefix, _unwrapped(str(equation.source_info.name_stack)))))
         for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_program):
             if _is_program(inner):
                 yield from _named(inner, scope)
         if equation.primitive.name == "name":
             yield scope, equation.outvars[0].aval
+
+
+def _unwrapped(scope: str) -> str:
+    """Return the names of a scope as they are outside vmap, within which one is called vmap(name)."""
+    while (plain := _WRAPPED.sub(r"\1", scope)) != scope:
+        scope = plain
+    return scope
 
 
 def _is_program(thing: Any) -> bool:

@@ -193,17 +193,17 @@ def test_gradients_with_respect_to_everything(x64, key):
 BAD_NUMBERS = {
     "features": (lambda: conv(0), "conv: features must be at least 1, got 0"),
     "groups": (lambda: conv(4, groups=3), "conv: groups must divide features=4, got 3"),
-    "stride": (lambda: conv(4, stride=(1, 2, 3)), r"conv: stride must be a positive integer, or 2 of them, got \(1, 2"),
-    "dilation": (lambda: conv_transpose(4, dilation=0), "conv_transpose: dilation must be a positive integer"),
-    "kernel": (lambda: conv(4, (3, -1)), r"conv: kernel_size must be a positive integer, or 2 of them, got \(3, -1\)"),
-    "kernel and dims": (lambda: conv(4, (3, 3), dims=1), "conv: kernel_size must be a positive integer, or 1 of them"),
-    "dims": (lambda: conv(4, 3, dims=0), "conv: dims must be an integer, at least 1, got 0"),
+    "stride": (lambda: conv(4, stride=(1, 2, 3)), r"conv: stride must be one whole number, or 2 of them, got \(1, 2"),
+    "dilation": (lambda: conv_transpose(4, dilation=0), "conv_transpose: dilation must be at least 1, got 0"),
+    "kernel": (lambda: conv(4, (3, -1)), r"conv: kernel_size must be at least 1, got -1"),
+    "kernel and dims": (lambda: conv(4, (3, 3), dims=1), "conv: kernel_size must be one whole number, or 1 of them"),
+    "dims": (lambda: conv(4, 3, dims=0), "conv: dims must be at least 1, got 0"),
     "padding": (lambda: conv(4, padding="HALF"), "conv: padding must be 'SAME', 'VALID', 'CIRCULAR' or 2 pairs"),
     "pairs": (lambda: conv(4, padding=[(1, 1)]), r"or 2 pairs \(before, after\), got \[\(1, 1\)\]"),
     "one number": (lambda: conv(4, padding=1), r"or 2 pairs \(before, after\), got 1"),
     "one number an axis": (lambda: conv(4, padding=(1, 1)), r"or 2 pairs \(before, after\), got \(1, 1\)"),
-    "fraction": (lambda: conv(4, stride=2.0), r"conv: stride must be a positive integer, or 2 of them, got 2\.0"),
-    "nothing": (lambda: conv(4, None), "conv: kernel_size must be a positive integer, or 2 of them, got None"),
+    "fraction": (lambda: conv(4, stride=2.0), r"conv: stride must be a whole number, got 2\.0"),
+    "nothing": (lambda: conv(4, None), "conv: kernel_size must be a whole number, got None"),
     "negative": (lambda: conv(4, 3, dims=1, padding=[(-1, 1)]), r"or 1 pairs \(before, after\), got \[\(-1, 1\)\]"),
 }
 
@@ -225,6 +225,16 @@ BAD_INPUTS = {
 def test_inputs_of_wrong_shape_at_init(layer, shape, message, key):
     with pytest.raises(ShapeError, match=message):
         layer.init(key, jnp.ones(shape))
+
+
+def test_dtypes_of_input_and_kernel_are_promoted_where_that_is_allowed(key):
+    """As a dense layer's are; under strict promotion that is an error, in both."""
+    layer = conv(2, (3,))
+    params, _ = layer.init(key, jnp.ones((5, 1), jnp.bfloat16))
+    with jax.numpy_dtype_promotion("standard"):
+        assert layer(params, jnp.ones((5, 1))).dtype == jnp.float32
+    with pytest.raises(TypeError, match="no available implicit dtype promotion"):
+        layer(params, jnp.ones((5, 1)))
 
 
 def test_inputs_unlike_those_of_init(key):

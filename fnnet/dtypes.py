@@ -1,0 +1,38 @@
+"""In which dtype a thing is held, and in which it is computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+
+def dtype_of(x: Any) -> Any:
+    """Return the dtype in which JAX holds `x`: float32 for NumPy's float64, unless x64 is on.
+
+    >>> import numpy as np
+    >>> dtype_of(np.ones(2))
+    dtype('float32')
+    """
+    return jax.dtypes.canonicalize_dtype(x.dtype)
+
+
+def at_least_float32(dtype: Any) -> Any:
+    """Return the dtype to compute in where 16 bits are too few: float32 for narrower floats, else `dtype`.
+
+    >>> at_least_float32(jnp.bfloat16), at_least_float32(jnp.dtype("float32"))
+    (dtype('float32'), dtype('float32'))
+    """
+    dtype = jax.dtypes.canonicalize_dtype(dtype)
+    return dtype if jnp.finfo(dtype).bits >= 32 else jnp.dtype(jnp.float32)
+
+
+def magnitude_squared(x: Array) -> Array:
+    """Return |x|² of each element: of a complex element one real number, so that its phase is left alone.
+
+    >>> magnitude_squared(jnp.array([3 + 4j]))
+    Array([25.], dtype=float32)
+    """
+    return jnp.square(jnp.real(x)) + jnp.square(jnp.imag(x)) if jnp.iscomplexobj(x) else jnp.square(x)

@@ -75,9 +75,9 @@ def fit(
     ts = training.init(task, key, example) if key is not None else _checked(task, cast(TrainState, state), example)
     _check_targets(task, ts, data)
     if validation is not None:
-        validation = _on_device(validation)
-        _check_targets(task, ts, validation)
         with inside("validation"):  # what is wrong with it is found before training, not after the first epoch
+            validation = _on_device(validation)
+            _check_targets(task, ts, validation)
             jax.eval_shape(lambda ts, data: training.evaluate(task, ts, data, batch_size=batch_size), ts, validation)
     per_epoch = sampling.length(data) // batch_size
     first, steps = int(ts.step), count if epochs is None else count * per_epoch

@@ -131,7 +131,7 @@ def on_values(layer: LayerLike) -> Layer:
 
     Law: ``on_values(f)(Masked(v, m)) = Masked(f(v), m)`` where v is 0 at padding.
 
-    >>> x = fn.Masked(jnp.array([[-1.0], [2.0]]), jnp.array([True, False]))
+    >>> x = fn.Masked(jnp.array([[-1.0], [2.0]]), jnp.array([True, True]))
     >>> fn.compose.on_values(jax.nn.relu)({}, x).values.ravel()
     Array([0., 2.], dtype=float32)
     """

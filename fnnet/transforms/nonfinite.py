@@ -52,8 +52,11 @@ def skip_nonfinite(optimizer: InitUpdate) -> Optimizer:
 
 def _stays_finite(before: Any, after: Any) -> Array:
     """Return whether no value became nan or infinite that was not (as the best loss is, before there is one)."""
-    pairs = zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)
-    worse = [jnp.any(jnp.isfinite(old) & ~jnp.isfinite(new)) for old, new in pairs if jnp.issubdtype(new, jnp.inexact)]
+    worse = [
+        jnp.any(jnp.isfinite(old) & ~jnp.isfinite(new))
+        for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)
+        if jnp.issubdtype(jnp.result_type(new), jnp.inexact)
+    ]
     return ~reduce(jnp.logical_or, worse, jnp.array(False))
 
 

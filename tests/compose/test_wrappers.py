@@ -138,12 +138,12 @@ def test_named_gives_the_kind_that_entries_are_named_by():
 
 
 def test_on_values_keeps_the_mask():
-    """on_values(f)(Masked(v, m)) = Masked(f(v), m)."""
+    """on_values(f)(Masked(v, m)) = Masked(f(v), m), with zeros for what stands in padding."""
     x = Masked(X, jnp.array([True, False, True]))
     net = on_values(serial(linear(2), counter()))
     params, state = net.init(KEY, x)
     y, new = net.apply(params, state, x, train=True)
-    expected, _ = serial(linear(2), counter()).apply(params, state, X, train=True)
+    expected, _ = serial(linear(2), counter()).apply(params, state, X.at[1].set(0), train=True)
     chex.assert_trees_all_close(y, Masked(expected, x.mask))
     assert new["counter_0"]["uses"].item() == 1.0
 

@@ -445,7 +445,7 @@ def test_names_tell_metrics_apart():
 
 BAD_OPTIONS = {
     "top_k_accuracy: k must be at least 1, got 0": lambda: metrics.top_k_accuracy(0),
-    "confusion_matrix: n must be at least 2 classes, got 1": lambda: metrics.confusion_matrix(1),
+    "confusion_matrix: n must be at least 2, got 1": lambda: metrics.confusion_matrix(1),
     "threshold is for n=2 and one logit an example, got n=3": lambda: metrics.f1(3, threshold=0.0),
     "precision: average must be 'macro', 'micro' or None, got 'weighted'": lambda: metrics.precision(
         3, average="weighted"

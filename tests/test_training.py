@@ -353,6 +353,7 @@ def test_a_run_over_rates_is_a_loop_over_rates():
     assert not np.allclose(alone[0]["dense_0"]["kernel"], alone[2]["dense_0"]["kernel"], atol=1e-3)
 
 
+@pytest.mark.untyped
 def test_a_key_is_a_key():
     with pytest.raises(fn.errors.KeyMissingError, match=r"(?s)init: needs a random key, got 0.*jax\.random\.key"):
         fn.init(TASK, 0, jnp.ones((1, 4)))

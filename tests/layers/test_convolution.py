@@ -233,7 +233,7 @@ def test_dtypes_of_input_and_kernel_are_promoted_where_that_is_allowed(key):
     params, _ = layer.init(key, jnp.ones((5, 1), jnp.bfloat16))
     with jax.numpy_dtype_promotion("standard"):
         assert layer(params, jnp.ones((5, 1))).dtype == jnp.float32
-    with pytest.raises(TypeError, match="no available implicit dtype promotion"):
+    with pytest.raises(ValueError, match="no available implicit dtype promotion"):
         layer(params, jnp.ones((5, 1)))
 
 

@@ -192,6 +192,7 @@ def test_output_has_the_dtype_of_the_input(case, dtype, key):
     assert all(leaf.dtype == dtype for leaf in jax.tree.leaves(y))
 
 
+@pytest.mark.untyped  # the annotations say jax.Array
 @rows
 def test_numpy_doubles_are_taken_as_jax_takes_them(case, key):
     """float64 from NumPy, where JAX has none: the numbers of the same example in float32, without a warning."""

@@ -56,7 +56,17 @@ def describe(logs: dict[str, Any]) -> str:
     'loss 0.2500  val_accuracy 0.5000'
     """
     scalars = {name: v for name, v in logs.items() if name not in ("epoch", "step") and not getattr(v, "ndim", 0)}
-    return "  ".join(f"{name} {float(value):.4f}" for name, value in scalars.items())
+    return "  ".join(f"{name} {format_scalar(float(value))}" for name, value in scalars.items())
+
+
+def format_scalar(value: float) -> str:
+    """Return a number to four decimals, or to five significant digits where that would say too little or too much.
+
+    >>> from fnnet import callbacks
+    >>> [callbacks.format_scalar(value) for value in (0.25, 1 / 3 * 1e-4, 233551984.0)]
+    ['0.2500', '3.3333e-05', '2.3355e+08']
+    """
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.5g}"
 
 
 def _pace(start: Event | None, event: Event) -> float:
@@ -94,31 +104,42 @@ def _lines(title: str, stream: TextIO) -> Callback:
 
 
 def _bar(title: str, console: Any) -> Callback:
+    """Draw the bar with its times on one line and the loss and metrics below it, so that 80 columns hold both."""
+    from rich.console import Group
+    from rich.live import Live
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.text import Text
 
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=None),
         TextColumn("{task.completed:.0f}/{task.total:.0f} steps"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[rate]:,.0f} samples/s  {task.fields[words]}"),
+        TextColumn("{task.fields[rate]}"),
     )
-    bar = Progress(*columns, console=console)
-    words: dict[str, Any] = {}
+    bar, words = Progress(*columns, console=console, expand=True), Text("compiling")
+    live = Live(Group(bar, words), console=console, refresh_per_second=10)
+    logs: dict[str, Any] = {}
     warm: Event | None = None
 
     def callback(event: Event) -> None:
         nonlocal warm
         if event.kind == "start":
-            bar.start()
-            bar.add_task(title, total=event.steps, completed=event.step, rate=0.0, words="compiling")
+            logs.clear()
+            warm = None
+            for task in bar.task_ids:  # of an earlier run
+                bar.remove_task(task)
+            bar.add_task(title, total=event.steps, completed=event.step, rate="")
+            live.start()
             return
         if _is_warm(event):
             warm = warm or event
-        words.update(event.logs)
-        bar.update(bar.tasks[-1].id, completed=event.step, rate=_pace(warm, event), words=describe(words))
+        logs.update(event.logs)
+        words.plain = describe(logs)
+        pace = _pace(warm, event)
+        bar.update(bar.tasks[-1].id, completed=event.step, rate=f"{pace:,.0f} samples/s" if pace else "")
         if event.kind == "end":
-            bar.stop()
+            live.stop()
 
     return callback

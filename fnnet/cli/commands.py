@@ -96,7 +96,7 @@ def train(
     hidden: Hidden = "128",
     activation: Act = Activation("relu"),
     optimizer: Rule = OptimizerName("adam"),
-    learning_rate: Annotated[float, typer.Option(help="The rate, or the schedule's highest.")] = 1e-3,
+    learning_rate: Annotated[float, typer.Option(help="The rate, or the schedule's highest.", min=0)] = 1e-3,
     schedule: Course = ScheduleName("constant"),
     epochs: Annotated[int, typer.Option(help="Passes over the training data.", min=1)] = 30,
     batch_size: BatchSize = 32,
@@ -180,8 +180,7 @@ def evaluate(
     dataset = with_targets(source, read_source(source, settings.target, run.schema, missing=settings.missing))
     if part == "test":
         dataset = data.split(dataset, (0.7, 0.15, 0.15), seed=settings.seed)[2]
-    dataset = data.apply_schema(run.schema, dataset)
-    data.check(dataset)
+    dataset = _as_in_training(run.schema, dataset)
     values = training.evaluate(_task(run), _train_state(run), dataset.arrays)
     _print_table(f"{run_directory} on {source}, {part} ({len(dataset.y)} examples)", _scalars(values))
 
@@ -199,8 +198,7 @@ def predict(
         raise typer.BadParameter(f"{out.parent} is not a directory", param_hint="--out")
     run = runs.load(run_directory)
     dataset = read_source(source, None, run.schema, missing=run.settings.missing)._replace(y=None)
-    dataset = data.apply_schema(run.schema, dataset)
-    data.check(dataset._replace(y=()))
+    dataset = _as_in_training(run.schema, dataset)
     outputs = training.predict(_task(run), _train_state(run), jnp.asarray(dataset.x))
     columns = _prediction_columns(run, np.asarray(outputs, np.float64))
     if out is None:
@@ -262,12 +260,24 @@ def parse_hidden(text: str) -> tuple[int, ...]:
 
 def with_targets(source: str, dataset: data.Dataset) -> data.Dataset:
     """Return `dataset`, or raise DataError if it has no targets."""
-    if dataset.y is None:
-        columns = ", ".join(map(repr, dataset.features))
-        fix = (
-            f"pass --target with one of the columns {columns}." if columns else "add an array 'y' or a file of labels."
-        )
-        raise DataError(source, "has no targets", fix)
+    if dataset.y is not None:
+        return dataset
+    if isinstance(dataset.x, dict):
+        fix = f"pass --target with one of the columns {', '.join(map(repr, dataset.features))}."
+    elif source.endswith(".npz"):
+        fix = "add an array 'y' to the archive."
+    else:
+        fix = "put the file of labels beside it: train-labels-idx1-ubyte for train-images-idx3-ubyte."
+    raise DataError(source, "has no targets", fix)
+
+
+def _as_in_training(schema: data.Schema, dataset: data.Dataset) -> data.Dataset:
+    """Return `dataset` as the network takes it; what training did not see gets a warning."""
+    for column, categories in data.unseen_categories(schema, dataset).items():
+        names = ", ".join(map(repr, categories[:5])) + (", ..." if len(categories) > 5 else "")
+        typer.echo(f"warning: column {column!r}: {names} not seen in training, taken as no category.", err=True)
+    dataset = data.apply_schema(schema, dataset)
+    data.check(dataset)
     return dataset
 
 
@@ -311,5 +321,5 @@ def _print_table(title: str, values: dict[str, float]) -> None:
     typer.echo(title)
     table = Table("metric", "value")
     for name, value in values.items():
-        table.add_row(name.replace("_", " "), f"{value:.4f}")
+        table.add_row(name.replace("_", " "), callbacks.format_scalar(value))
     Console().print(table)

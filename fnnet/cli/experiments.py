@@ -14,7 +14,7 @@ from fnnet import activations, data, losses, metrics, optimizers, schedules
 from fnnet.compose import serial
 from fnnet.core import Layer, Optimizer, Task, stateless
 from fnnet.data import Dataset, Schema
-from fnnet.errors import DataError, ReadError, near_matches
+from fnnet.errors import DataError, ReadError, inside, near_matches
 from fnnet.layers import dense
 
 SOURCES: dict[str, Callable[[], Dataset]] = {
@@ -76,7 +76,8 @@ def read_source(
 ) -> Dataset:
     """Return the data set called `source`, or the one in the file; with a `schema`, read as in training.
 
-    Raises: ReadError with near matches if it is neither; DataError if a `target` is named in a built-in data set.
+    Raises: ReadError with near matches if it is neither; DataError if a `target` is named in a built-in data set, or
+    for an array with a value that is not finite (a table may lack cells where `missing` says so).
     """
     if source in SOURCES:
         if schema is None and (target is not None or regression is not None):
@@ -86,10 +87,15 @@ def read_source(
     if not Path(source).exists() and not Path(source).suffix and "/" not in source:
         fix = near_matches(source, SOURCES) + " Or pass the path of a CSV, .npz or IDX file."
         raise ReadError("source", f"{source!r} is neither a built-in data set nor a file", fix)
-    if schema is None:
-        return data.read(source, target, missing=missing, regression=regression)
-    columns = data.column_kinds(schema) if schema.shape is None else None
-    return data.read(source, target, columns=columns, missing=missing, regression=schema.classes is None)
+    columns = None
+    if schema is not None:
+        regression = schema.classes is None
+        columns = data.column_kinds(schema) if schema.shape is None else None
+    dataset = data.read(source, target, columns=columns, missing=missing, regression=regression)
+    if not isinstance(dataset.x, dict):
+        with inside(source):  # here the row is the file's; after the split it would be the part's
+            data.check(dataset)
+    return dataset
 
 
 def make_net(settings: Settings, outputs: int, mean: Sequence[float] = (), scale: Sequence[float] = ()) -> Layer:

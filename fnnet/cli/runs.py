@@ -17,7 +17,7 @@ from fnnet import checkpoints, data
 from fnnet.cli.experiments import Settings, make_net, make_task
 from fnnet.core import Layer, Params, State
 from fnnet.data import Schema
-from fnnet.errors import ReadError, check_extra
+from fnnet.errors import DataError, ReadError, check_extra
 from fnnet.plotting import learning_curves
 from fnnet.writing import replacing
 
@@ -102,8 +102,9 @@ def load(directory: Path) -> Run:
         if network["outputs"] != len(schema.classes or mean):
             raise ValueError(f"{network['outputs']} outputs")
     except (KeyError, TypeError, ValueError) as error:
+        reason = error.problem if isinstance(error, DataError) else error
         raise ReadError(
-            str(path), f"lacks or has a wrong entry ({error})", "train again, or restore the file."
+            str(path), f"lacks or has a wrong entry ({reason})", "train again, or restore the file."
         ) from error
     params, state, _ = checkpoints.load_weights(directory / "weights.safetensors")
     run = Run(settings, schema, network["outputs"], mean, scale, params, state, config.get("test", {}))

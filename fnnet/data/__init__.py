@@ -14,6 +14,7 @@ from fnnet.data.preprocessing import (
     fit_schema,
     schema_from_dict,
     schema_to_dict,
+    unseen_categories,
 )
 from fnnet.data.targets import relabel
 from fnnet.data.toys import blobs, circles, moons, spirals, xor
@@ -42,6 +43,7 @@ __all__ = [
     "spirals",
     "split",
     "take",
+    "unseen_categories",
     "wine",
     "write_csv",
     "write_npz",

@@ -19,16 +19,18 @@ def read_idx(path: Path) -> Dataset:
     """Return images (n, H, W, 1), scaled to [0, 1] where they are bytes, and the labels from the file beside them.
 
     The labels' file has the images' name with ``images`` and ``idx3`` put as ``labels`` and ``idx1``
-    (``train-images-idx3-ubyte.gz`` and ``train-labels-idx1-ubyte.gz``), gzipped or not.
+    (``train-images-idx3-ubyte.gz`` and ``train-labels-idx1-ubyte.gz``), gzipped or not. Without one ``y`` is None.
 
-    Raises: ReadError for a file that is truncated or not IDX, for absent labels, and for unequal lengths.
+    Raises: ReadError for a file that is truncated or not IDX, and for unequal lengths.
     """
     images = read_idx_array(path)
     if images.ndim < 2:
         raise ReadError(
             str(path), "holds labels, expected images", "pass the images' file; its labels are found by name."
         )
-    labels_path = _labels_beside(path)
+    labels_path = next((beside for beside in labels_paths(path) if beside.exists()), None)
+    if labels_path is None:
+        return Dataset(as_images(images), None)
     labels = read_idx_array(labels_path)
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise ReadError(
@@ -74,12 +76,7 @@ def as_images(x: np.ndarray) -> np.ndarray:
     return scaled[..., None] if scaled.ndim == 3 else scaled
 
 
-def _labels_beside(path: Path) -> Path:
+def labels_paths(path: Path) -> list[Path]:
+    """Return where the labels of an images' file may be: under its name, with labels for images, gzipped or not."""
     stem = path.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
-    names = [stem, stem + ".gz"]
-    for name in names:
-        if name != path.name and path.with_name(name).exists():
-            return path.with_name(name)
-    raise ReadError(
-        str(path), f"has no labels beside it: neither {names[0]} nor {names[1]}", "put the two files together."
-    )
+    return [path.with_name(name) for name in (stem, stem + ".gz") if name.removesuffix(".gz") not in path.name]

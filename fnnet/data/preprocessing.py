@@ -90,6 +90,21 @@ def apply_schema(schema: Schema, dataset: Dataset) -> Dataset:
     return relabel(dataset._replace(x=x, features=feature_names(schema)), schema.classes)
 
 
+def unseen_categories(schema: Schema, dataset: Dataset) -> dict[str, tuple[str, ...]]:
+    """Return, by column, the categories of a table that training did not see; `apply_schema` makes them all zero.
+
+    >>> schema = Schema((Column("kind", categories=("cat", "dog")),))
+    >>> unseen_categories(schema, Dataset({"kind": np.array(["cat", "cow"])}, None))
+    {'kind': ('cow',)}
+    """
+    unseen = {
+        column.name: tuple(sorted(set(_as_text(dataset.x[column.name]).tolist()) - {"", *column.categories}))
+        for column in schema.columns
+        if column.categories is not None and isinstance(dataset.x, dict) and column.name in dataset.x
+    }
+    return {name: categories for name, categories in unseen.items() if categories}
+
+
 def feature_names(schema: Schema) -> tuple[str, ...]:
     """Return the names of the columns of ``x`` after `apply_schema`; a category's is ``column=category``.
 
@@ -185,9 +200,15 @@ def _apply_column(column: Column, table: Mapping[str, Any]) -> np.ndarray:
             )
         scaled = (values.astype(np.float64) - column.mean) / column.scale
         return np.where(np.isnan(scaled), 0.0, scaled)[:, None]
-    if values.dtype.kind not in "UO":  # all categories of this file look like numbers
-        values = np.array([str(int(v)) if float(v).is_integer() else str(v) for v in values.tolist()])
-    return (values[:, None] == np.array(column.categories, str)[None, :]).astype(np.float64)
+    return (_as_text(values)[:, None] == np.array(column.categories, str)[None, :]).astype(np.float64)
+
+
+def _as_text(values: Any) -> np.ndarray:
+    """Return categories as text, also those of a file in which all of them look like numbers."""
+    values = np.asarray(values)
+    if values.dtype.kind in "UO":
+        return values.astype(str)
+    return np.array([str(int(v)) if float(v).is_integer() else str(v) for v in values.tolist()])
 
 
 def _apply_array(schema: Schema, x: Any) -> np.ndarray:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
+import subprocess
 import sys
 import tomllib
 
@@ -94,6 +96,7 @@ def test_ones_own_table(fnnet, tmp_path):
     assert code == 0, err
     rows = list(csv.DictReader(out.splitlines()))
     assert [row["class"] for row in rows] == ["cat", "dog", "dog"]
+    assert err == "warning: column 'colour': 'green' not seen in training, taken as no category.\n"
     for row in rows:
         assert abs(float(row["p(cat)"]) + float(row["p(dog)"]) - 1) < 1e-6
     assert fnnet("predict", "run", "new.csv", "--out", "p.csv")[0] == 0
@@ -101,6 +104,35 @@ def test_ones_own_table(fnnet, tmp_path):
     assert fnnet("predict", "run", "new.csv", "--out", "p.npz")[0] == 0
     with np.load(tmp_path / "p.npz") as saved:
         assert saved["class"].tolist() == ["cat", "dog", "dog"]
+
+
+def test_the_row_of_a_value_that_is_not_finite_is_that_of_the_file(fnnet, tmp_path):
+    """Whatever the split did to the order, so that it can be found and mended."""
+    x = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    x[41, 2] = np.nan
+    np.savez(tmp_path / "own.npz", x=x, y=np.arange(60) % 2)
+    code, _, err = fnnet("train", "own.npz", *QUICK)
+    assert code == 1
+    assert "own.npz (data): x must be finite, got nan at row 41, column 2" in err
+
+
+def test_images_are_predicted_without_their_labels(fnnet, tmp_path):
+    """Training and evaluation need the labels' file, and say where; prediction does not."""
+    images = np.random.default_rng(0).integers(0, 256, (60, 4, 4)).astype(np.uint8)
+    (tmp_path / "a-images-idx3-ubyte").write_bytes(
+        bytes([0, 0, 8, 3, 0, 0, 0, 60, 0, 0, 0, 4, 0, 0, 0, 4, *images.flat])
+    )
+    code, _, err = fnnet("train", "a-images-idx3-ubyte", *QUICK, "--out", "run")
+    assert code == 1
+    assert "has no targets\n  Fix: put the file of labels beside it" in err
+    labels = tmp_path / "a-labels-idx1-ubyte"
+    labels.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 60, *(n % 3 for n in range(60))]))
+    assert fnnet("train", "a-images-idx3-ubyte", *QUICK, "--out", "run")[0] == 0
+    labels.unlink()
+    code, out, err = fnnet("predict", "run", "a-images-idx3-ubyte")
+    assert (code, err) == (0, "")
+    assert len(out.splitlines()) == 61
+    assert fnnet("evaluate", "run", "a-images-idx3-ubyte")[0] == 1
 
 
 def test_regression_is_in_the_units_of_the_target(fnnet):
@@ -114,10 +146,12 @@ def test_regression_is_in_the_units_of_the_target(fnnet):
     assert 100 < np.mean(values) < 200
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "lion", "muon"])
-@pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
+RULES = [("sgd", "cosine"), ("lion", "one_cycle"), ("muon", "linear"), ("adamw", "exponential"), ("lamb", "constant")]
+
+
+@pytest.mark.parametrize(("optimizer", "schedule"), RULES)
 def test_optimizers_and_schedules(fnnet, optimizer, schedule):
-    """Any optimizer goes with any schedule."""
+    """Every schedule, and optimizers of every kind."""
     code, _, err = fnnet("train", "iris", *QUICK, "--optimizer", optimizer, "--schedule", schedule)
     assert code == 0, err
 
@@ -140,11 +174,32 @@ def test_runs_do_not_overwrite_each_other(fnnet, tmp_path):
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "years of work"
 
 
-def test_help_shows_defaults_and_choices(fnnet):
-    code, out, _ = fnnet("train", "--help")
+HELP = {
+    "train": ("--learning-rate", "0.001", "one_cycle", "breast_cancer", "--batch-size", "32", "128", "adam", "30"),
+    "evaluate": ("RUN", "SOURCE", "--part", "all"),
+    "predict": ("RUN", "SOURCE", "--out", "standard output"),
+    "summary": ("RUN|SOURCE", "--hidden", "128", "--batch-size", "32"),
+}
+
+
+@pytest.mark.parametrize("command", HELP)
+def test_help_shows_defaults_and_choices(fnnet, command):
+    code, out, _ = fnnet(command, "--help")
     assert code == 0
-    for word in ("--learning-rate", "0.001", "one_cycle", "breast_cancer", "--batch-size"):
+    for word in HELP[command]:
         assert word in out
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [("fnnet tr", ["train"]), ("fnnet train --sch", ["--schedule"]), ("fnnet train --optimizer adag", ["adagrad"])],
+)
+def test_the_shell_completes_commands_options_and_choices(words, expected):
+    """As bash asks for it: by variables of the environment of a process of its own."""
+    asked = {"_FNNET_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    code = "import sys; sys.argv = ['fnnet']; from fnnet.cli import main; main()"
+    answer = subprocess.run([sys.executable, "-c", code], env=os.environ | asked, capture_output=True, text=True)
+    assert answer.stdout.split() == expected
 
 
 @pytest.mark.parametrize(
@@ -156,7 +211,7 @@ def test_help_shows_defaults_and_choices(fnnet):
         (("train", "iris", "--hidden", "0"), 2, ["--hidden"]),
         (("train", "iris", "--activation", "rellu"), 2, ["rellu"]),
         (("train", "iris", "--epochs", "0"), 2, ["--epochs"]),
-        (("train", "iris", "--learning-rate", "-1", "--quiet"), 1, ["learning_rate", "-1"]),
+        (("train", "iris", "--learning-rate", "-1", "--quiet"), 2, ["--learning-rate", "greater than or equal"]),
         (("train", "iris", "--batch-size", "400", "--quiet"), 1, ["batch_size of at most the 105", "got 400"]),
         (("evaluate", "nowhere", "iris"), 1, ["nowhere", "not a run directory"]),
         (("nonsense",), 2, ["nonsense"]),
@@ -195,6 +250,7 @@ def test_damaged_and_newer_runs(fnnet, tmp_path):
         (whole.replace("optimizer", "optimiser"), "wrong entry"),
         (whole.replace('"adam"', '"adman"'), "wrong entry"),
         (whole.replace("outputs = 3", "outputs = 4"), "wrong entry"),
+        (whole.replace(" scale = ", " scales = "), "wrong entry (is not a saved schema"),
         (whole + "[", "is damaged"),
     ):
         config.write_text(text)

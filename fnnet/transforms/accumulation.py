@@ -51,9 +51,12 @@ def accumulate(optimizer: InitUpdate, every: Number) -> Optimizer:
         count = state.count + 1
         fraction = 1 / count.astype(jnp.result_type(float))
         mean = tree.map(lambda m, g: towards(m, g, fraction), state.mean, widen(grads))
-        value = towards(state.value, jnp.asarray(extra.get("value", 0.0)).astype(state.value.dtype), fraction)
-        means = {"value": value.astype(jnp.result_type(extra["value"]))} if "value" in extra else {}
-        means |= {"grad": narrow(mean, extra["grad"])} if "grad" in extra else {}
+        known = {name for name in ("value", "grad") if extra.get(name) is not None}
+        loss = jnp.asarray(extra["value"] if "value" in known else 0.0)
+        value = towards(state.value, loss.astype(state.value.dtype), fraction)
+        whole = not jnp.issubdtype(loss.dtype, jnp.inexact)
+        means = {"value": value if whole else value.astype(loss.dtype)} if "value" in known else {}
+        means |= {"grad": narrow(mean, extra["grad"])} if "grad" in known else {}
 
         def apply(inner_state: Any) -> tuple[Params, Any]:
             updates, inner_state = inner.update(narrow(mean, grads), inner_state, params, **(extra | means))

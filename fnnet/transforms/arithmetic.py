@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Params
-from fnnet.dtypes import at_least_float32
+from fnnet.dtypes import at_least_float32, magnitude_squared
 from fnnet.errors import DtypeError
 
 
@@ -89,6 +89,14 @@ def norm(params: Params) -> Array:
         return largest * root(tree.squared_norm(tree.map(lambda x: over(x, largest), params)))
 
     return jax.lax.cond(jnp.isfinite(size), lambda: size, scaled) if jax.tree.leaves(params) else size
+
+
+def leaf_norm(x: Array, axes: tuple[int, ...] | None = None) -> Array:
+    """Return the norm of one array, over `axes` (kept, of size 1) if given; squares neither overflow nor vanish."""
+    largest = jnp.max(jnp.abs(x), axis=axes, keepdims=True, initial=0)
+    unit = jax.lax.stop_gradient(jnp.where(largest > 0, largest, 1))  # the norm's derivative by it is 0
+    size = unit * root(jnp.sum(magnitude_squared(over(x, unit)), axis=axes, keepdims=True))
+    return size.reshape(()) if axes is None else size
 
 
 def increment(count: Array) -> Array:

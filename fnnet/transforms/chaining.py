@@ -26,8 +26,8 @@ def chain(*transforms: InitUpdate) -> Optimizer:
     r"""Compose transforms, first to last; their states are a tuple in the same order.
 
     Takes any ``(init, update)`` pair of the protocol, ours or not. Extra arguments of ``update`` go to every transform
-    that takes them. Gradients of 16 bits are widened to float32 for an ``Optimizer``, and narrowed for other pairs and
-    at the end: what goes from link to link neither overflows nor vanishes.
+    that takes them. Gradients of 16 bits are widened to float32 for every ``Optimizer``, and narrowed for other pairs
+    and at the end: what goes from link to link neither overflows nor vanishes.
 
     Laws: ``chain()`` is the identity; ``chain(chain(f, g), h)`` and ``chain(f, chain(g, h))`` make the same updates.
     Raises: TypeError if one of the transforms has no ``init`` and ``update``.
@@ -48,7 +48,7 @@ def chain(*transforms: InitUpdate) -> Optimizer:
         _check_parts(state, len(members))
         updates, new_states = widen(grads), []
         for member, own, member_state in zip(members, ours, state, strict=True):
-            taken = updates if own else narrow(updates, grads)
+            taken = widen(updates) if own else narrow(updates, grads)
             updates, new_state = member.update(taken, member_state, params, **extra)
             new_states.append(new_state)
         return narrow(updates, grads), tuple(new_states)
@@ -65,13 +65,17 @@ def _check_parts(state: Any, count: int) -> None:
 def as_optimizer(pair: InitUpdate) -> Optimizer:
     """Return any pair of functions ``init`` and ``update`` as an ``Optimizer`` that ignores extras it does not take.
 
+    A pair that is no ``Optimizer`` gets gradients in the dtypes of the parameters, as ``jax.grad`` makes them.
     Raises: TypeError if there is no ``init`` or no ``update``.
     """
     if not (callable(getattr(pair, "init", None)) and callable(getattr(pair, "update", None))):
         raise TypeError(f"an optimizer must have the functions init and update, got {type(pair).__name__}: {pair!r}")
 
+    own = isinstance(pair, Optimizer)
+
     def update(grads: Params, state: Any, params: Params = None, **extra: Any) -> tuple[Params, Any]:
-        return pair.update(grads, state, params, **extras_taken(pair.update, extra))
+        taken = grads if own or params is None else narrow(grads, params)
+        return pair.update(taken, state, params, **extras_taken(pair.update, extra))
 
     return Optimizer(pair.init, update)
 

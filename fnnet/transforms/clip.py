@@ -10,8 +10,7 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
-from fnnet.dtypes import magnitude_squared
-from fnnet.transforms.arithmetic import narrow, norm, over, root, times, widen
+from fnnet.transforms.arithmetic import leaf_norm, narrow, norm, times, widen
 from fnnet.transforms.chaining import need_params
 from fnnet.transforms.scalars import Number, as_leaves
 
@@ -71,7 +70,7 @@ def clip_by_leaf_norm(max_norm: Number) -> Optimizer:
 
     def update(grads: Params, state: ClipState, params: Params = None, **extra: Any) -> tuple[Params, ClipState]:
         def clip(g: Array) -> Array:
-            return times(_shrinkage(norm(g), state.hyperparams["max_norm"]), g)
+            return times(_shrinkage(leaf_norm(g), state.hyperparams["max_norm"]), g)
 
         return narrow(tree.map(clip, widen(grads)), grads), state
 
@@ -111,6 +110,4 @@ def _shrinkage(size: Array, limit: Array) -> Array:
 
 def _unit_norm(x: Array) -> Array:
     axes = None if x.ndim < 2 else tuple(range(x.ndim - 1))
-    largest = jnp.max(jnp.abs(x), axis=axes, keepdims=True)
-    largest = jnp.where(largest == 0, 1, largest)
-    return largest * root(jnp.sum(magnitude_squared(over(x, largest)), axis=axes, keepdims=True))
+    return leaf_norm(x, axes)

@@ -12,7 +12,7 @@ from fnnet import tree
 from fnnet.core import Optimizer, Params
 from fnnet.errors import ShapeError
 from fnnet.shapes import check_count
-from fnnet.transforms.arithmetic import narrow, times, widen, zeros_wide
+from fnnet.transforms.arithmetic import leaf_norm, narrow, over, times, widen, zeros_wide
 from fnnet.transforms.decay import Mask, masked
 from fnnet.transforms.scalars import Number, as_leaves
 
@@ -75,8 +75,9 @@ def orthogonalize(matrix: Array, eps: Number = 1e-7, *, iterations: int = 5) -> 
     a, b, c = _QUINTIC
     wide = matrix.shape[0] <= matrix.shape[1]
     x = matrix if wide else matrix.mT.conj()
-    size = jnp.sqrt(tree.squared_norm(x))
-    x = x / (size + jnp.asarray(eps).astype(size.dtype)).astype(x.dtype)
+    size = leaf_norm(x)
+    size = size + jnp.asarray(eps).astype(size.dtype)
+    x = over(x, jnp.where(size > 0, size, 1))
 
     def step(x: Array, _: None) -> tuple[Array, None]:
         gram = x @ x.mT.conj()

@@ -11,7 +11,7 @@ from jaxtyping import Array
 from fnnet import tree
 from fnnet.core import Optimizer, Params
 from fnnet.transforms.chaining import need_extra
-from fnnet.transforms.scalars import Number, as_leaves, check_sign
+from fnnet.transforms.scalars import Number, as_leaves
 
 
 class PlateauState(NamedTuple):
@@ -39,7 +39,7 @@ def reduce_on_plateau(
     """Multiply updates by a scale that falls by `factor` once the loss has not improved for `patience` judgements.
 
     A link after the direction: ``chain(adam(1e-3), reduce_on_plateau())``; ``update`` needs ``value``, the loss. The
-    mean loss of `every` updates is judged: an improvement is below ``best · (1 − rtol) − atol``. After a fall the
+    mean loss of `every` updates is judged: an improvement is below ``best − rtol · |best| − atol``. After a fall the
     next `cooldown` judgements do not count. The scale in force is readable as the number ``scale``. A nan never
     improves.
 
@@ -50,9 +50,6 @@ def reduce_on_plateau(
     >>> updates
     {'w': Array([0.5], dtype=float32)}
     """
-    check_sign("reduce_on_plateau", "factor", factor)
-    if not isinstance(factor, jax.core.Tracer) and factor >= 1:
-        raise ValueError(f"reduce_on_plateau: factor must be below 1, got {factor}")
     leaves = as_leaves(
         "reduce_on_plateau",
         factor=factor,
@@ -63,6 +60,8 @@ def reduce_on_plateau(
         every=every,
         min_scale=min_scale,
     )
+    if not isinstance(factor, jax.core.Tracer) and not 0 <= factor < 1:
+        raise ValueError(f"reduce_on_plateau: factor must be at least 0 and below 1, got {factor}")
 
     def init(params: Params) -> PlateauState:
         dtype = jnp.result_type(float)

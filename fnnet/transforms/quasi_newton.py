@@ -14,7 +14,7 @@ from jaxtyping import Array
 from fnnet import tree
 from fnnet.core import Optimizer, Params
 from fnnet.shapes import check_count
-from fnnet.transforms.arithmetic import increment, narrow, times, wide_dtype, widen, zeros_wide
+from fnnet.transforms.arithmetic import increment, narrow, norm, times, wide_dtype, widen, zeros_wide
 from fnnet.transforms.chaining import need_extra, need_params
 from fnnet.transforms.scalars import Number, as_leaves
 
@@ -180,7 +180,7 @@ def _two_loops(state: LbfgsState, grads: Params) -> Params:
     q, alphas = jax.lax.scan(backward, grads, pairs, reverse=True)
     newest = tree.map(lambda y: y[-1], state.changes)
     square = tree.squared_norm(newest).astype(inverse.dtype)
-    size = tree.norm(grads).astype(inverse.dtype)
+    size = norm(grads).astype(inverse.dtype)
     first_guess = jnp.where(known[-1], state.curvatures[-1] / jnp.where(known[-1], square, 1), 1 / jnp.maximum(1, size))
     r = tree.map(lambda a: times(first_guess, a), q)
 

@@ -67,6 +67,8 @@ def _scale_by_schedule(schedule: Callable[[Array], Array]) -> Optimizer:
         rate = jnp.asarray(schedule(count))
         if rate.ndim:
             raise ValueError(f"scale_by_learning_rate: the schedule must give one number, got shape {rate.shape}")
+        if jnp.iscomplexobj(rate):
+            raise ValueError(f"scale_by_learning_rate: the schedule must give real numbers, got {rate.dtype}")
         return rate.astype(jnp.result_type(float))
 
     def init(params: Params) -> ScheduledState:

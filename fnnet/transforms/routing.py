@@ -13,7 +13,7 @@ from fnnet.core import Optimizer, Params
 from fnnet.errors import PathError
 from fnnet.transforms.chaining import InitUpdate, as_optimizer, chain
 from fnnet.transforms.rate import scale
-from fnnet.transforms.scalars import Number, check_sign
+from fnnet.transforms.scalars import Number, as_leaves
 
 
 def route(label: Callable[[Params], PyTree], optimizers: Mapping[str, InitUpdate]) -> Optimizer:
@@ -87,13 +87,13 @@ def per_path(rules: Mapping[str, Number | InitUpdate]) -> Optimizer:
     >>> rates.update(params, rates.init(params))[0]
     {'body': Array([0.1], dtype=float32), 'head': Array([1.], dtype=float32)}
     """
-    rest = "(rest)"
+    rest = "/"  # no pattern that matches a path
     members: dict[str, InitUpdate] = {}
     for pattern, rule in rules.items():
         if isinstance(rule, InitUpdate):
             members[pattern] = rule
         else:
-            check_sign("per_path", "factor", rule)
+            as_leaves("per_path", multiplier=rule)
             members[pattern] = scale(rule)
     optimizers = [pattern for pattern, rule in rules.items() if isinstance(rule, InitUpdate)]
     if 0 < len(optimizers) < len(rules):

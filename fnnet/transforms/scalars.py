@@ -59,12 +59,6 @@ def check_number(where: str, name: str, value: Any) -> None:
         raise ValueError(f"{where}: {name} must be below 1, got {value}")
 
 
-def check_sign(where: str, name: str, value: Any) -> None:
-    """Raise ValueError if `value` is known (not traced) and negative."""
-    if not isinstance(value, jax.core.Tracer) and not np.all(np.asarray(value) >= 0):
-        raise ValueError(f"{where}: {name} must be at least 0, got {value}")
-
-
 def hyperparams(opt_state: PyTree) -> dict[str, Array]:
     """Return every number of an optimizer's state by path: the place in the chain, then the argument's name.
 
@@ -84,7 +78,8 @@ def with_hyperparams(opt_state: PyTree, values: Mapping[str, Any]) -> PyTree:
     Dtypes, shapes and devices stay as they are, so a compiled step is not compiled again.
 
     Raises: PathError for an unknown path (with the nearest) or a name that several numbers share; ValueError for a
-    value that the factory would refuse, and for a number that follows a schedule.
+    value that no number of this name may have (that a plateau's ``factor`` is below 1, and c1 below c2, the factories
+    alone check), and for a number that follows a schedule.
 
     >>> state = fn.transforms.scale(0.5).init({"w": jnp.ones(2)})
     >>> hyperparams(with_hyperparams(state, {"factor": 0.25}))

@@ -66,3 +66,16 @@ def test_extras_reach_the_inner_optimizer_as_means():
     expected = {"value": jnp.asarray(1.5, jnp.float16), "grad": {"w": jnp.full(1, 1.5)}, "rate": jnp.asarray(2.0)}
     chex.assert_trees_all_equal((updates, state.inner), ({"w": jnp.full(1, 1.5)}, expected))
     chex.assert_trees_all_equal_dtypes(state.inner, expected)
+
+
+def test_losses_that_are_whole_or_absent():
+    """The mean of whole losses is not rounded; a value of None is none."""
+    seen = Pair(lambda params: jnp.zeros(()), lambda grads, state, params=None, *, value=None: (grads, value))
+    optimizer = transforms.accumulate(seen, every=2)
+    state = optimizer.init({"w": jnp.zeros(1)})
+    for value in (1, 2):
+        _, state = optimizer.update({"w": jnp.ones(1)}, state, value=value)
+    assert state.inner == 1.5
+    plain = transforms.accumulate(transforms.scale(1.0), every=1)
+    updates, _ = plain.update({"w": jnp.ones(1)}, plain.init({"w": jnp.zeros(1)}), value=None, grad=None)
+    assert updates["w"] == 1

@@ -94,6 +94,63 @@ def test_pairs_from_elsewhere_see_sixteen_bits():
     assert seen == [jnp.float16, jnp.bfloat16, jnp.float32]
 
 
+WITHIN = {
+    "chain": transforms.chain,
+    "skip_nonfinite": transforms.skip_nonfinite,
+    "freeze": lambda pair: transforms.freeze(pair, "b"),
+    "accumulate": lambda pair: transforms.accumulate(pair, every=1),
+}
+
+
+@pytest.mark.parametrize("name", WITHIN)
+def test_pairs_from_elsewhere_see_sixteen_bits_within_a_wrapper_too(name):
+    """A momentum kept in the dtype of the parameters adds up, however deep its pair lies in a chain."""
+
+    def momentum(grads, state, params=None):
+        state = tree.map(lambda m, g: m + g, state, grads)
+        return state, state
+
+    optimizer = transforms.chain(transforms.scale(1.0), WITHIN[name](Pair(tree.zeros_like, momentum)))
+    params = {"w": jnp.ones(2, jnp.bfloat16), "b": jnp.ones(1, jnp.bfloat16)}
+    state = optimizer.init(params)
+    for total in (1, 2):
+        updates, state = optimizer.update(params, state, params)
+        chex.assert_trees_all_equal(updates["w"], jnp.full(2, total, jnp.bfloat16))
+
+
+def test_links_after_a_pair_from_elsewhere_are_wide_again():
+    same = Pair(lambda params: (), lambda grads, state, params=None: (grads, state))
+    optimizer = transforms.chain(same, transforms.scale(10.0), transforms.scale(0.01))
+    grads = {"w": jnp.full(1, 3e4, jnp.float16)}
+    updates, _ = optimizer.update(grads, optimizer.init(grads))
+    chex.assert_trees_all_equal(updates, {"w": jnp.full(1, 3e3, jnp.float16)})
+
+
+LARGE = {
+    "clip_by_global_norm": transforms.clip_by_global_norm(5.0),
+    "clip_by_leaf_norm": transforms.clip_by_leaf_norm(5.0),
+    "clip_adaptively": transforms.clip_adaptively(1.0),
+    "clip_by_leaf_rms": transforms.clip_by_leaf_rms(5 / 2**0.5),
+    "scale_by_trust_ratio": transforms.scale_by_trust_ratio(),
+    "scale_by_lbfgs": transforms.scale_by_lbfgs(),
+}
+
+
+@pytest.mark.parametrize("size", [1e20, 1e-25])
+@pytest.mark.parametrize("name", LARGE)
+def test_norms_whose_squares_overflow_or_vanish_keep_the_direction(name, size):
+    """What makes a step of length 5 of any gradient makes it of one whose square is infinite or 0 in float32 too."""
+    params = {"w": jnp.array([[0.0], [5.0]])}
+    grads = {"w": size * jnp.array([[3.0], [4.0]])}
+    updates, _ = update(LARGE[name], grads, params)
+    expected = grads["w"] if size < 1 else [[3.0], [4.0]]
+    if name == "scale_by_trust_ratio":
+        expected = [[3.0], [4.0]]
+    if name == "scale_by_lbfgs" and size > 1:
+        expected = [[0.6], [0.8]]
+    np.testing.assert_allclose(updates["w"], expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize(("state", "got"), [(((),), "1"), (((), (), ()), "3"), ([(), ()], "list"), (None, "NoneType")])
 def test_a_state_of_another_chain_is_refused(state, got):
     optimizer = transforms.chain(transforms.scale(2.0), transforms.scale(0.5))

@@ -61,3 +61,11 @@ def test_each_of_a_stack_is_a_matrix_of_its_own():
 def test_only_a_matrix_is_orthogonalized(shape):
     with pytest.raises(ShapeError, match=re.escape(f"expected a matrix, got shape {shape}\n  Fix: vmap over leading")):
         transforms.orthogonalize(jnp.ones(shape))
+
+
+@pytest.mark.parametrize("size", [1e20, 1e-30, 0.0])
+def test_orthogonalize_needs_no_epsilon(size):
+    """The size of a matrix plays no part, where its square overflows or vanishes too; of nothing comes nothing."""
+    matrix = jnp.array([[1.0, 2.0], [3.0, -1.0]])
+    expected = transforms.orthogonalize(matrix, 0.0) if size else jnp.zeros((2, 2))
+    np.testing.assert_allclose(transforms.orthogonalize(size * matrix, 0.0), expected, atol=1e-4)

@@ -42,6 +42,8 @@ def test_what_no_number_can_follow():
     optimizer = optimizers.sgd(lambda count: jnp.ones(2))
     with pytest.raises(ValueError, match=re.escape("the schedule must give one number, got shape (2,)")):
         optimizer.init(PARAMS)
+    with pytest.raises(ValueError, match="the schedule must give real numbers, got complex64"):
+        optimizers.sgd(lambda count: jnp.ones((), jnp.complex64)).init(PARAMS)
     with pytest.raises(TypeError, match=r"follow_schedules: 'momentum' must follow a function of the count, got 0\.5"):
         transforms.follow_schedules(optimizers.sgd(1.0, 0.9), {"momentum": 0.5})
 

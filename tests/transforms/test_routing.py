@@ -101,10 +101,12 @@ BOTH = "the rules must be all numbers or all optimizers, got both ('head' has an
     [
         ({"body": 0.1, "head": optimizers.sgd(0.1)}, BOTH),
         ({"head": optimizers.sgd(0.1), "body": 0.1}, BOTH),
-        ({"body": 0.1, "head": -0.5}, "per_path: factor must be at least 0, got -0.5"),
-        ({"body": float("nan")}, "per_path: factor must be at least 0, got nan"),
-        ({"body": float("inf")}, "factor must be finite, got inf"),
-        ({"body": jnp.ones(2)}, "factor must be one number, got an array of shape (2,)"),
+        ({"body": 0.1, "head": -0.5}, "per_path: multiplier must be at least 0, got -0.5"),
+        ({"body": float("nan")}, "per_path: multiplier must be at least 0, got nan"),
+        ({"body": float("inf")}, "per_path: multiplier must be finite, got inf"),
+        ({"body": jnp.ones(2)}, "per_path: multiplier must be one number, got an array of shape (2,)"),
+        ({"body": "slow"}, "per_path: multiplier must be a real number, got 'slow'"),
+        ({"body": None}, "per_path: multiplier must be a real number, got None"),
     ],
 )
 def test_rules_that_per_path_refuses(rules, message):

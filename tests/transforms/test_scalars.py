@@ -74,10 +74,19 @@ def test_two_states_share_no_buffer():
         (lambda: transforms.scale("1"), "scale: factor must be a real number, got '1'"),
         (lambda: transforms.scale(jnp.ones(2)), "scale: factor must be one number, got an array of shape (2,)"),
         (lambda: transforms.scale(float("inf")), "scale: factor must be finite, got inf"),
-        (lambda: transforms.per_path({"body": -1.0}), "per_path: factor must be at least 0, got -1.0"),
-        (lambda: transforms.reduce_on_plateau(-0.1), "reduce_on_plateau: factor must be at least 0, got -0.1"),
-        (lambda: transforms.reduce_on_plateau(1.0), "reduce_on_plateau: factor must be below 1, got 1.0"),
+        (lambda: transforms.per_path({"body": -1.0}), "per_path: multiplier must be at least 0, got -1.0"),
+        (
+            lambda: transforms.reduce_on_plateau(-0.1),
+            "factor must be at least 0 and below 1, got -0.1",
+        ),
+        (
+            lambda: transforms.reduce_on_plateau(1.0),
+            "factor must be at least 0 and below 1, got 1.0",
+        ),
         (lambda: optimizers.lbfgs(c1=0.5, c2=0.5), "c1 must be below c2, got c1=0.5 and c2=0.5"),
+        (lambda: transforms.reduce_on_plateau(1j), "reduce_on_plateau: factor must be a real number, got 1j"),
+        (lambda: transforms.reduce_on_plateau("a"), "reduce_on_plateau: factor must be a real number, got 'a'"),
+        (lambda: transforms.reduce_on_plateau(jnp.ones(2)), "reduce_on_plateau: factor must be one number"),
         (lambda: optimizers.sgd(1j), "scale_by_learning_rate: learning_rate must be a real number, got 1j"),
         (lambda: optimizers.sgd(float("inf")), "scale_by_learning_rate: learning_rate must be finite, got inf"),
         (lambda: optimizers.sgd(float("nan")), "scale_by_learning_rate: learning_rate must be at least 0, got nan"),
@@ -107,8 +116,7 @@ def taking_eps():
         for name in room.__all__:
             make = getattr(room, name)
             known = inspect.signature(make).parameters if inspect.isfunction(make) else {}
-            # `orthogonalize` is no optimizer, and muon with eps = 0 divides by the norm of its matrix.
-            if "eps" in known and name not in ("orthogonalize", "scale_by_muon"):
+            if "eps" in known and name != "orthogonalize":
                 rows[name] = partial(make, **{option: x for option, x in options.items() if option in known})
     return rows | {
         "scale_by_rms, centered": partial(transforms.scale_by_rms, eps=0.0, centered=True),

@@ -122,6 +122,20 @@ def test_boundaries_are_exact():
     assert [float(joined(t)) for t in (edge - 1, edge, edge + 1)] == [1.0, 2.0, 2.5]
 
 
+def test_the_last_boundary_may_be_the_last_int32():
+    """The largest step that can be counted is in the part that begins there."""
+    last = 2**31 - 1
+    rates, joined = schedules.piecewise([1.0, 2.0], [last]), schedules.join([1.0, 2.0], [last])
+    assert [float(rates(last - 1)), float(rates(last))] == [1.0, 2.0]
+    assert [float(joined(last - 1)), float(joined(last))] == [1.0, 2.0]
+
+
+def test_numbers_of_numpy_make_the_same_schedule():
+    """Scalars of NumPy are numbers, and its integers whole ones."""
+    rates = schedules.step(np.float32(0.25), every=np.int64(2), factor=np.float64(0.5))
+    assert [float(rates(np.int64(t))) for t in (1, 2, 4)] == [0.25, 0.125, 0.0625]
+
+
 @given(st.integers(1, 50), st.integers(0, 100))
 def test_join_counts_from_the_boundary(boundary, t):
     """join([f, g], [b])(t) = f(t) for t < b, else g(t − b)."""
@@ -158,6 +172,19 @@ def test_values_may_be_traced():
             lambda: schedules.join([0.1, 0.2, 0.3], [5, 5]),
             "join: boundaries must increase from above 0, got [5, 5]",
         ),
+        (
+            lambda: schedules.join([0.1, 0.2], [2**31]),
+            "join: the last part must begin within the steps of an int32, got",
+        ),
+        (lambda: schedules.piecewise([0.1, 0.2], [2**31]), "piecewise: the last part must begin within the steps of"),
+        (lambda: schedules.cosine(0.1, steps=2**30, cycles=3), "cosine: the last part must begin within the steps of"),
+        (lambda: schedules.warmup(0.1, steps=2**31), "the last part must begin within the steps of an int32, got 2147"),
+        (lambda: schedules.constant("a"), "constant: value must be a number, got 'a'"),
+        (lambda: schedules.constant(True), "constant: value must be a number, got True"),
+        (lambda: schedules.warmup(None, steps=3), "warmup: schedule must be a number, got None"),
+        (lambda: schedules.cosine(np.ones(2), steps=3), "cosine: value must be a number, got array([1., 1.])"),
+        (lambda: schedules.step(0.1, every=2.5), "step: every must be a whole number, got 2.5"),
+        (lambda: schedules.warmup(0.1, steps=True), "warmup: steps must be a whole number, got True"),
     ],
 )
 def test_impossible_schedules(make, message):

@@ -221,6 +221,16 @@ def test_gradients_agree_with_finite_differences(x64):
     check_grads(jax.jit(lambda p: (layer(p, x).values ** 2).sum()), (params,), order=1, modes=["rev"])
 
 
+def test_the_implementation_is_passed_on_to_jax():
+    """Its own default on this machine is "xla" or agrees with it; a name that JAX does not know it refuses."""
+    params, _ = attention(2).init(KEY, X)
+    x = Masked(X, MASK)
+    chosen = attention(2, implementation="xla")(params, x).values
+    np.testing.assert_allclose(chosen, attention(2)(params, x).values, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match=r"[Uu]nsupported implementation.*other"):
+        attention(2, implementation="other")(params, x)
+
+
 WRONG_NUMBERS = {
     "heads must be at least 1, got 0": lambda: attention(0),
     "kv_heads must divide heads=4, got 3": lambda: attention(4, kv_heads=3),

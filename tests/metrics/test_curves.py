@@ -94,3 +94,30 @@ def test_curves_of_one_class_are_nan():
         assert np.isnan(metrics.exact_roc_auc(S, labels))
         assert np.isnan(metrics.roc_auc().compute(acc))
     assert np.isnan(metrics.exact_average_precision(S, np.zeros(N, int)))
+
+
+def test_a_score_on_an_edge_is_in_the_bin_above():
+    """Between two bins the edge is 0, which ties with -0 and with what is above, not with what is below."""
+    area = ranked["roc_auc", 2]
+    for scores, want in (([-0.1, 0.0], 1.0), ([0.0, 0.1], 0.5), ([-0.0, 0.0], 0.5), ([0.0, -0.0], 0.5)):
+        assert area(np.array(scores, np.float32), np.array([0, 1]))[0] == want
+    assert metrics.exact_roc_auc([-0.0, 0.0], [0, 1]) == 0.5
+
+
+def test_the_bound_of_average_precision_is_met_and_needs_both_of_its_halves():
+    """A bin whose positive is first errs by all of the upper distance; one whose positives are last, beyond it."""
+    of_scores = ranked["average_precision", 2]
+    s, t = np.array([4, 3, 2, 1], np.float32), np.array([1, 0, 0, 0])
+    got, error = of_scores(s, t)
+    np.testing.assert_allclose([got, error], [0.25, 0.75], rtol=1e-6)
+    assert metrics.exact_average_precision(s, t) == 1
+
+    # Ten negatives above; below them, in one bin, a negative before ten positives.
+    s, t, w = np.append(1.0, -np.arange(1.0, 12)).astype(np.float32), np.append([0, 0], np.ones(10)), np.ones(12)
+    w[0] = 10
+    got, error = of_scores(s, t, w.astype(np.float32))
+    np.testing.assert_allclose([got, error], [10 / 21, 10 / 21], rtol=1e-6)
+    upper = 10 / 20 - 10 / 21
+    distance = got - metrics.exact_average_precision(s, t, w)
+    assert upper < distance <= error
+    assert metrics.exact_average_precision(s, t, w) == pytest.approx(sk.average_precision_score(t, s, sample_weight=w))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial, reduce
 from typing import NamedTuple
 
+import chex
 import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
@@ -14,25 +15,12 @@ import pytest
 import sklearn.metrics as sk
 from hypothesis import given
 from laws import assert_pure_and_compilable
+from metric_toys import GUESS, MANY_S, MANY_T, REAL, N, S, T, W, Y, Z
 from scipy import special
 
 from fnnet import losses, metrics
 from fnnet.core import Metric
 from fnnet.errors import DataError, DtypeError, ShapeError
-from fnnet.metrics.accumulators import Sum, nothing, plus, read, single, total
-
-N = 48
-rng = np.random.default_rng(0)
-Y = rng.integers(0, 4, N)
-Z = (rng.normal(size=(N, 4)) + 1.5 * np.eye(4)[Y]).astype(np.float32)
-T = rng.integers(0, 2, N)
-S = (rng.normal(size=N) + T).astype(np.float32)
-MANY_T = rng.integers(0, 2, (N, 3))
-MANY_S = rng.normal(size=(N, 3)).astype(np.float32)
-REAL = (1000 + rng.normal(size=(N, 2))).astype(np.float32)
-GUESS = (REAL + rng.normal(size=(N, 2)) / 2).astype(np.float32)
-W = rng.uniform(0.1, 2.0, N).astype(np.float32)
-W[::7] = 0
 
 
 def probabilities(z):
@@ -334,6 +322,16 @@ def test_a_bad_label_is_noticed_under_jit_unless_it_weighs_nothing(case):
         np.testing.assert_array_equal(compute(of(bad, weight=without)), compute(of(case, weight=without)))
 
 
+def test_accumulators_keep_their_dtype_under_x64(x64):
+    """float32 predictions beside labels of 64 bits leave every accumulator in float64: it can be carried in a scan."""
+    for case in (METRICS | COARSE).values():
+        none, target = case.metric.init(), case.target.astype(np.float64 if case.target.dtype.kind == "f" else np.int64)
+        acc = jax.eval_shape(case.metric.update, none, case.prediction, target, W)
+        chex.assert_trees_all_equal_shapes_and_dtypes(acc, none)
+        assert {leaf.dtype for leaf in jax.tree.leaves(acc)} == {jnp.dtype("float64")}
+        assert jax.eval_shape(case.metric.compute, acc).dtype == jnp.float64
+
+
 def test_in_float64_values_are_those_of_float64(x64):
     """Under x64 the accumulators are float64 and agree with scikit-learn to 1e-12, float32 predictions or not."""
     for name in ("log_loss", "brier, binary", "mean_squared_error", "r2, outputs", "f1, micro"):
@@ -342,95 +340,6 @@ def test_in_float64_values_are_those_of_float64(x64):
         got = jax.jit(lambda *args, m=case.metric: m.compute(m.update(m.init(), *args)))(prediction, case.target, W)
         assert got.dtype == jnp.float64
         np.testing.assert_allclose(got, case.oracle(prediction, case.target, sample_weight=W.astype(float)), rtol=1e-11)
-
-
-def test_counts_are_exact_beyond_the_digits_of_float32():
-    """2²⁴ + 1 + 1 is not representable in one float32 step by step; the metric counts it."""
-    metric = metrics.confusion_matrix(2)
-    one = metric.update(metric.init(), jnp.array([0]), jnp.array([0]))
-    many = metric.update(metric.init(), jnp.array([0]), jnp.array([0]), jnp.array([2.0**24]))
-    assert metric.compute(reduce(metric.merge, [one, one], many))[0, 0] == 2.0**24 + 2
-
-
-@given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=100, max_size=100))
-def test_compensated_sums(values):
-    """The pair is the sum to 1e-12 of the sum of magnitudes, however much cancels: float32 alone manages 1e-5."""
-    x = np.array(values, np.float32)
-    got = summed(x)
-    exact = x.astype(np.float64).sum()
-    assert abs(float(got.value) + float(got.error) - exact) <= 1e-12 * np.abs(x).sum(dtype=np.float64)
-    again = reduce(pair_plus, [summed(part) for part in x.reshape(10, 10)], nothing())
-    assert abs(float(again.value) + float(again.error) - exact) <= 1e-12 * np.abs(x).sum(dtype=np.float64)
-
-
-summed, pair_plus = jax.jit(total), jax.jit(plus)
-
-
-def test_sums_that_are_not_finite_stay_so():
-    """An infinite term makes the sum infinite, not NaN."""
-    assert read(plus(single(jnp.array(jnp.inf)), single(jnp.array(1.0)))) == jnp.inf
-    assert isinstance(nothing(2), Sum)
-
-
-def test_r2_is_not_spoilt_by_an_offset():
-    """Targets of 1e6 ± 1, in any batches: a sum of squares in float32 would have no digit left."""
-    y = (1e6 + rng.normal(size=N)).astype(np.float32)
-    guess = (y + rng.normal(size=N) / 4).astype(np.float32)
-    metric = metrics.r2()
-    parts = [metric.update(metric.init(), guess[i : i + 12], y[i : i + 12]) for i in range(0, N, 12)]
-    np.testing.assert_allclose(
-        metric.compute(reduce(metric.merge, parts)), sk.r2_score(y.astype(float), guess.astype(float)), rtol=1e-6
-    )
-
-
-def test_r2_of_a_constant_target():
-    """1 if met exactly, else 0, as scikit-learn has it; of nothing, NaN."""
-    metric, flat = metrics.r2(), jnp.full(4, 0.1)
-    assert metric.compute(metric.update(metric.init(), flat, flat)) == 1
-    assert metric.compute(metric.update(metric.init(), flat + 1, flat)) == 0
-    assert np.isnan(metric.compute(metric.init()))
-
-
-def test_r2_does_not_hide_a_nan_behind_a_constant_target():
-    """A prediction that is NaN makes the result NaN, whatever the targets."""
-    metric = metrics.r2()
-    acc = metric.update(metric.init(), jnp.array([jnp.nan, 1.0]), jnp.ones(2))
-    assert jnp.isnan(metric.compute(acc))
-
-
-def test_ignored_labels_are_left_out():
-    """`ignore` gives what the other rows alone give."""
-    y = np.where(np.arange(N) % 3 == 0, -1, Y)
-    rows = y >= 0
-    for make in (
-        metrics.accuracy,
-        partial(metrics.top_k_accuracy, 2),
-        partial(metrics.confusion_matrix, 4),
-        partial(metrics.f1, 4),
-    ):
-        metric, ignoring = make(), make(ignore=-1)
-        got = jax.jit(lambda *args, m=ignoring: m.compute(m.update(m.init(), *args)))(Z, y)
-        want = jax.jit(lambda *args, m=metric: m.compute(m.update(m.init(), *args)))(Z[rows], y[rows])
-        np.testing.assert_allclose(got, want, rtol=1e-6)
-
-
-def test_weights_belong_to_leading_axes():
-    """A weight for each example counts for every element under it, and one for each element is one for each element."""
-    metric = metrics.mean_squared_error()
-    prediction, target = jnp.array([[1.0, 3.0], [5.0, 7.0]]), jnp.zeros((2, 2))
-    assert metric.compute(metric.update(metric.init(), prediction, target, jnp.array([1.0, 0.0]))) == 5
-    weight = jnp.array([[1.0, 0.0], [0.0, 1.0]])
-    assert metric.compute(metric.update(metric.init(), prediction, target, weight)) == 25
-    assert metric.compute(metric.update(metric.init(), prediction, target, jnp.array(3.0))) == 21
-    assert np.isnan(metric.compute(metric.init()))
-
-
-def test_top_k_agrees_with_accuracy():
-    """k = 1 is the accuracy, ties included; k of all classes is 1."""
-    tied = np.round(Z)
-    one, first, all_four = metrics.accuracy(), metrics.top_k_accuracy(1), metrics.top_k_accuracy(4)
-    assert first.compute(first.update(first.init(), tied, Y)) == one.compute(one.update(one.init(), tied, Y))
-    assert all_four.compute(all_four.update(all_four.init(), Z, Y)) == 1
 
 
 def test_names_tell_metrics_apart():
@@ -476,6 +385,22 @@ BAD_INPUT = {
     r"accuracy: labels .* must be integers, got float32": (
         DtypeError,
         update(metrics.accuracy(), Z[:1], np.ones(1, np.float32)),
+    ),
+    r"accuracy: rows of whole numbers must be one-hot, got \[1, 1, 0, 0\] at row 0\n  Fix: .* binary_accuracy": (
+        DataError,
+        update(metrics.accuracy(), Z[:1], np.array([[1, 1, 0, 0]])),
+    ),
+    r"log_loss: rows of whole numbers must be one-hot, got \[0, 0, 0, 0\] at row 0": (
+        DataError,
+        update(metrics.log_loss(), Z[:1], np.zeros((1, 4), np.int32)),
+    ),
+    r"accuracy: the target must be an array of numbers, got dtype object": (
+        DtypeError,
+        update(metrics.accuracy(), Z, None),
+    ),
+    r"confusion_matrix: the target must be an array of numbers, got dtype <U1": (
+        DtypeError,
+        update(metrics.confusion_matrix(4), Z[:2], ["a", "b"]),
     ),
     r"for logits \(48, 4\) the target must": (ShapeError, update(metrics.accuracy(), Z, Y[:, None])),
     r"needs at least 5 classes, got logits \(48, 4\)": (ShapeError, update(metrics.top_k_accuracy(5), Z, Y)),

@@ -19,6 +19,8 @@ from fnnet.shapes import check_count
 Schedule: TypeAlias = Callable[[Any], Array]
 """step -> value."""
 
+_LAST = np.iinfo(np.int32).max  # the largest count of updates
+
 
 def constant(value: float) -> Schedule:
     """Return the schedule that is `value` at every step.
@@ -39,7 +41,7 @@ def step(value: float, *, every: int, factor: float = 0.1) -> Schedule:
     """
     _check_steps("step", every=every)
     _check_values("step", value=value, factor=factor)
-    return lambda step: _float(value) * _float(factor) ** _float(jnp.maximum(jnp.asarray(step), 0) // every)
+    return lambda step: _float(value) * _float(factor) ** _float(jnp.maximum(_count(step), 0) // every)
 
 
 def piecewise(values: Sequence[float], boundaries: Sequence[int]) -> Schedule:
@@ -116,8 +118,9 @@ def cosine(
     _check_last("cosine", starts[-1])
 
     def schedule(step: Any) -> Array:
+        step = _count(step)
         cycle = _segment(step, starts[1:])
-        since = jnp.asarray(step) - jnp.take(jnp.asarray(starts, jnp.asarray(step).dtype), cycle)
+        since = step - jnp.take(jnp.asarray(starts, step.dtype), cycle)
         fraction = jnp.clip(_float(since) / jnp.take(_float(lengths), cycle), 0, 1)
         peak = _float(value) * _float(factor) ** _float(cycle)
         return _between(peak, _float(end), (1 - jnp.cos(jnp.pi * fraction)) / 2)
@@ -155,7 +158,7 @@ def one_cycle(
     [0.04, 1.0, 0.0]
     """
     _check_steps("one_cycle", steps=steps)
-    _check_values("one_cycle", peak=peak)
+    _check_values("one_cycle", peak=peak, rise=rise, initial_divisor=initial_divisor, final_divisor=final_divisor)
     if not 0 < rise < 1:
         raise ValueError(f"one_cycle: rise must be between 0 and 1, got {rise}")
     if not (initial_divisor > 0 and final_divisor > 0):
@@ -180,13 +183,20 @@ def join(schedules: Sequence[float | Schedule], boundaries: Sequence[int]) -> Sc
     members = [_as_schedule("join", schedule) for schedule in schedules]
 
     def joined(step: Any) -> Array:
-        step = jnp.asarray(step)
+        step = _count(step)
         value = members[0](step)
         for member, boundary in zip(members[1:], boundaries, strict=True):
             value = jnp.where(step >= boundary, member(jnp.maximum(step - boundary, 0)), value)
         return value
 
     return joined
+
+
+def _count(step: Any) -> Array:
+    """Return `step` as an array whose dtype, if of integers, holds the steps of an int32."""
+    step = jnp.asarray(step)
+    narrow = jnp.issubdtype(step.dtype, jnp.integer) and step.dtype.itemsize < 4
+    return step.astype(jnp.int32) if narrow else step
 
 
 def _float(value: Any) -> Array:
@@ -204,7 +214,7 @@ def _between(start: Array, end: Array, fraction: Array) -> Array:
 
 def _segment(step: Any, boundaries: Sequence[int]) -> Array:
     """Return how many boundaries are at or before `step`, compared as integers so that none is missed by rounding."""
-    step = jnp.asarray(step)
+    step = _count(step)
     return sum(((step >= boundary).astype(jnp.int32) for boundary in boundaries), jnp.zeros(step.shape, jnp.int32))
 
 
@@ -228,17 +238,20 @@ def _check_values(where: str, **values: Any) -> None:
 
 def _check_steps(where: str, **counts: int) -> None:
     for name, count in counts.items():
-        check_count(where, name, count)
+        if check_count(where, name, count) > _LAST:
+            raise ValueError(f"{where}: {name} must be within an int32, got {count}")
 
 
 def _check_boundaries(where: str, boundaries: Sequence[int], parts: int, name: str) -> None:
     if len(boundaries) != parts - 1:
         raise ValueError(f"{where}: there must be one boundary fewer than {name}, got {len(boundaries)} and {parts}")
+    for boundary in boundaries:
+        check_count(where, "boundaries", boundary)
     if any(b <= a for a, b in zip([0, *boundaries], boundaries, strict=False)):
         raise ValueError(f"{where}: boundaries must increase from above 0, got {list(boundaries)}")
     _check_last(where, boundaries[-1] if boundaries else 0)
 
 
 def _check_last(where: str, step: int) -> None:
-    if step > np.iinfo(np.int32).max:
+    if step > _LAST:
         raise ValueError(f"{where}: the last part must begin within the steps of an int32, got {step}")

@@ -103,10 +103,10 @@ def are_labels(where: str, logits: Any, target: Any) -> bool:
 
 
 def _check_one_hot(where: str, target: Any) -> None:
-    """Raise DataError if the target holds whole numbers, known ones, of which a row does not sum to one."""
+    """Raise DataError if the target holds whole numbers, known ones, of which a row is not one 1 among zeros."""
     if jnp.issubdtype(jnp.result_type(target), jnp.inexact) or (values := known(target)) is None:
         return
-    wrong = values.sum(-1) != 1
+    wrong = (values.sum(-1) != 1) | (values.min(-1) < 0)
     if wrong.any():
         index = _first(np.atleast_1d(wrong))
         row = np.atleast_2d(values)[index].tolist()
@@ -170,7 +170,8 @@ def check_value(where: str, name: str, value: Any, expected: str, holds: Callabl
     ValueError: huber: delta must be a number above 0, got -1.0
     """
     number = known(value)
-    if np.ndim(value) or (number is not None and not (number.dtype.kind in "iuf" and holds(number))):
+    real = number is None or any(jnp.issubdtype(number.dtype, kind) for kind in (jnp.integer, jnp.floating))
+    if np.ndim(value) or not real or (number is not None and not holds(number)):
         raise ValueError(f"{where}: {name} must be {expected}, got {value!r}")
 
 

@@ -178,7 +178,10 @@ def test_values_may_be_traced():
         ),
         (lambda: schedules.piecewise([0.1, 0.2], [2**31]), "piecewise: the last part must begin within the steps of"),
         (lambda: schedules.cosine(0.1, steps=2**30, cycles=3), "cosine: the last part must begin within the steps of"),
-        (lambda: schedules.warmup(0.1, steps=2**31), "the last part must begin within the steps of an int32, got 2147"),
+        (lambda: schedules.warmup(0.1, steps=2**31), "warmup: steps must be within an int32, got 2147483648"),
+        (lambda: schedules.step(0.1, every=2**31), "step: every must be within an int32, got 2147483648"),
+        (lambda: schedules.join([0.1, 0.2], [2.5]), "join: boundaries must be a whole number, got 2.5"),
+        (lambda: schedules.one_cycle(0.1, steps=9, rise="a"), "one_cycle: rise must be a number, got 'a'"),
         (lambda: schedules.constant("a"), "constant: value must be a number, got 'a'"),
         (lambda: schedules.constant(True), "constant: value must be a number, got True"),
         (lambda: schedules.warmup(None, steps=3), "warmup: schedule must be a number, got None"),
@@ -191,3 +194,14 @@ def test_impossible_schedules(make, message):
     """What cannot be a schedule is refused where it is made."""
     with pytest.raises(ValueError, match=re.escape(message)):
         make()
+
+
+def test_a_step_of_few_bits_counts_as_any_other():
+    """uint8 holds no more than 255, which is no bound on the numbers of a schedule."""
+    for schedule in (
+        schedules.cosine(0.1, steps=200, cycles=3),
+        schedules.step(0.1, every=300),
+        schedules.piecewise([0.1, 0.2], [300]),
+        schedules.join([0.1, 0.2], [300]),
+    ):
+        assert schedule(np.uint8(5)) == schedule(5)

@@ -52,10 +52,10 @@ def cross_entropy(
         y, kept, valid = as_labels(where, labels, classes, ignore)
         z, log_sum = _shifted(_kept_logits(z, kept, ignore))
         loss = (log_sum - jnp.take_along_axis(z, y[..., None], axis=-1))[..., 0]
-        loss = loss if weights is None else loss * weights[y]
+        loss = loss if weights is None else _times(weights[y], loss)
         if smooth:
             share = jnp.ones(classes, z.dtype) / classes if weights is None else weights / classes
-            loss = (1 - s) * loss + s * _expected(align(share, z), log_sum - z)
+            loss = _times(1 - s, loss) + _expected(align(s * share, z), log_sum - z)
         return _mark(loss, kept, valid)
 
     if ignore is not None:
@@ -102,8 +102,10 @@ def focal(
     rest = jnp.where(at_label, -jnp.inf, z)
     alone = jnp.isneginf(rest.max(-1))
     log_rest = nn.logsumexp(jnp.where(alone[..., None], 0.0, rest), axis=-1) - log_sum[..., 0]
-    loss = -jnp.exp(gamma * log_rest) * log_p
-    return _mark(loss if weights is None else loss * weights[y], kept, valid)
+    if weights is None:
+        return _mark(-jnp.exp(gamma * log_rest) * log_p, kept, valid)
+    log_p = jnp.where((weights[y] == 0) & jnp.isinf(log_p), 0.0, log_p)  # before its product, whose gradient is nan
+    return _mark(-weights[y] * jnp.exp(gamma * log_rest) * log_p, kept, valid)
 
 
 def hinge(
@@ -145,7 +147,7 @@ def kl_divergence(
     where = "kl_divergence"
     z = as_prediction(where, logits)
     p = as_target(where, z, target)
-    are_labels(where, z, p)  # raises unless the last axis holds classes
+    are_labels(where, z, target)  # raises unless the last axis holds classes
     log_p = jnp.log(jnp.where(p > 0, p, 1.0))
     z, log_sum = _shifted(z)
     return _expected(p, log_p + log_sum - z)
@@ -205,9 +207,13 @@ def binary_focal(
     t = as_binary(where, z, targets)
     positive, negative = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
     lowest = float(jnp.finfo(z.dtype).min)  # in place of -inf, which γ = 0 must not multiply
-    if_true = _times(jnp.exp(gamma * jnp.maximum(nn.log_sigmoid(-z), lowest)), nn.softplus(-z))
-    if_false = _times(jnp.exp(gamma * jnp.maximum(nn.log_sigmoid(z), lowest)), nn.softplus(z))
-    return _times(positive * t, if_true) + _times(negative * (1 - t), if_false)
+
+    def of_class(weight: Array, z: Array) -> Array:
+        """Return weight · (1 - σ(z))^γ · -log σ(z); where the weight is 0, no infinity of z reaches the gradient."""
+        z = jnp.where((weight == 0) & jnp.isinf(z), 0.0, z)
+        return weight * _times(jnp.exp(gamma * jnp.maximum(nn.log_sigmoid(-z), lowest)), nn.softplus(-z))
+
+    return of_class(positive * t, z) + of_class(negative * (1 - t), -z)
 
 
 def binary_hinge(logits: Float[Array, "*shape"], targets: ArrayLike, *, margin: float = 1.0) -> Float[Array, "*shape"]:

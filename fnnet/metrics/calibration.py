@@ -104,7 +104,8 @@ def _probabilities(where: str, prediction: Any, target: Any, binary: bool) -> tu
     z = as_prediction(where, prediction)
     if binary:
         t = as_binary(where, z, target)
-        return jnp.stack([jnp.zeros_like(z), z], -1), jnp.stack([1 - t, t], -1)
+        # Of the logits (0, z) the log-probabilities, which are logits too, and have no inf - inf where z is infinite.
+        return jnp.stack([jax.nn.log_sigmoid(-z), jax.nn.log_sigmoid(z)], -1), jnp.stack([1 - t, t], -1)
     if not are_labels(where, z, target):
         return z, as_target(where, z, target)
     labels, _, valid = as_labels(where, target, z.shape[-1])

@@ -112,6 +112,7 @@ def test_a_class_masked_by_minus_infinity_is_as_if_it_were_not_there():
         "kl_divergence": lambda z: losses.kl_divergence(z, pad(soft)),
         "class weight 0": lambda z: weighted(z, labels),
         "class weight 0, one-hot": lambda z: weighted(z, np.eye(3)[labels]),
+        "smoothing traced, 0": lambda z: losses.cross_entropy(z, labels, smoothing=jnp.zeros(())),
     }
     want = {name: lambda z, loss=loss: loss(z, labels) for name, loss in BY_LABEL.items()} | {
         "one-hot": lambda z: losses.cross_entropy(z, labels),
@@ -119,6 +120,7 @@ def test_a_class_masked_by_minus_infinity_is_as_if_it_were_not_there():
         "kl_divergence": lambda z: losses.kl_divergence(z, soft),
         "class weight 0": lambda z: losses.cross_entropy(z, smooth),
         "class weight 0, one-hot": lambda z: losses.cross_entropy(z, smooth),
+        "smoothing traced, 0": lambda z: losses.cross_entropy(z, labels),
     }
     got, want = values_and_slopes(got, masked), values_and_slopes(want, rest)
     for name, (value, slope) in want.items():
@@ -143,19 +145,35 @@ def test_a_masked_label_is_an_infinite_surprise_with_a_finite_gradient():
     np.testing.assert_allclose(slope, [[0.5, 0.5, -1.0]])
 
 
+def test_a_masked_label_of_weight_zero_has_no_loss_and_no_gradient():
+    """What does not count may be impossible, with integer labels as with one-hot rows."""
+    z, label, weights = np.array([[0.0, 0.0, -np.inf]], np.float32), np.array([2]), np.array([1.0, 1.0, 0.0])
+    functions = {
+        "integer": lambda z: losses.cross_entropy(z, label, class_weights=weights),
+        "one-hot": lambda z: losses.cross_entropy(z, np.eye(3)[label], class_weights=weights),
+        "focal": lambda z: losses.focal(z, label, class_weights=weights),
+        "focal, gamma 0": lambda z: losses.focal(z, label, gamma=0.0, class_weights=weights),
+    }
+    for name, (value, slope) in values_and_slopes(functions, z).items():
+        assert not value.any(), name
+        assert not slope.any(), name
+    uniform = losses.cross_entropy(z, label, smoothing=1.0, class_weights=weights)
+    np.testing.assert_allclose(uniform, [2 / 3 * np.log(2)], rtol=1e-6)
+
+
 def test_a_certain_yes_or_no_that_is_true_has_no_loss():
-    """At logits of ±inf on the target's side the loss is 0, and the gradient too where it is the cross-entropy's."""
+    """At logits of ±inf on the target's side the loss and its gradient are 0."""
     z, t = np.array([-np.inf, np.inf], np.float32), np.array([0, 1])
     functions = {
         "binary_cross_entropy": lambda z: losses.binary_cross_entropy(z, t),
         "weight 0": lambda z: losses.binary_cross_entropy(z[:1], 1 - t[:1], positive_weight=0.0),
         "binary_hinge": lambda z: losses.binary_hinge(z, t),
+        **{f"gamma {g}": lambda z, g=g: losses.binary_focal(z, t, gamma=g, alpha=0.25) for g in (0.0, 0.5, 2.0)},
     }
     for name, (value, slope) in values_and_slopes(functions, z).items():
         assert not value.any(), name
         assert not slope.any(), name
     for gamma in (0.0, 2.0):
-        assert not losses.binary_focal(z, t, gamma=gamma).any()
         np.testing.assert_array_equal(losses.binary_focal(z, 1 - t, gamma=gamma), [np.inf, np.inf])
 
 

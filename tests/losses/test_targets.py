@@ -142,6 +142,7 @@ NOT_LABELS = {
         r"must be one-hot, got \[0, 1, 1\] at row \(1, 0\)",
         BINARY,
     ),
+    "a row that sums to one": (DataError, Z[:1], [[2, -1, 0]], r"must be one-hot, got \[2, -1, 0\] at row 0", BINARY),
     "logits without their last axis": (DataError, Z[:, 0], T[:, 0], r"one-hot, got \[0, 1, 0, 1\] at row 0", BINARY),
     "text": (DtypeError, Z, list("abca"), "must be an array of numbers, got dtype <U1", NUMBERS),
     "nothing": (DtypeError, Z, None, "must be an array of numbers, got dtype object", NUMBERS),
@@ -163,3 +164,15 @@ def test_labels_may_be_lists():
     want = losses.cross_entropy(Z, Y)
     for labels in (Y.tolist(), np.eye(3, dtype=int)[Y].tolist()):
         np.testing.assert_allclose(losses.cross_entropy(Z, labels), want, rtol=1e-6)
+
+
+def test_whole_numbers_as_a_distribution_are_one_hot_for_the_divergence_too():
+    with fails(DataError, r"kl_divergence: rows of whole numbers must be one-hot, got \[1, 1, 0\] at row 0"):
+        losses.kl_divergence(Z[:1], np.array([[1, 1, 0]]))
+    np.testing.assert_allclose(losses.kl_divergence(Z, np.eye(3, dtype=int)[Y]), losses.cross_entropy(Z, Y), rtol=1e-6)
+
+
+def test_an_option_may_be_a_number_of_16_bits():
+    """bfloat16 is a number, though NumPy does not know its kind."""
+    with jax.numpy_dtype_promotion("standard"):
+        np.testing.assert_array_equal(losses.huber(Z, Z + 3, delta=jnp.bfloat16(1)), losses.huber(Z, Z + 3))

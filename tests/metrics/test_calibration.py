@@ -30,6 +30,14 @@ def test_a_class_that_is_ruled_out_has_probability_zero():
         assert value(metric, z, wrong) == utmost
 
 
+def test_a_certain_yes_or_no_has_probability_zero_or_one():
+    """An infinite logit, of either sign, is no surprise on the target's side and the utmost on the other."""
+    z, t = np.array([np.inf, -np.inf], np.float32), np.array([1, 0])
+    for make, utmost in ((metrics.log_loss, np.inf), (metrics.brier, 1.0), (metrics.expected_calibration_error, 1.0)):
+        assert value(make(binary=True), z, t) == 0
+        assert value(make(binary=True), z, 1 - t) == utmost
+
+
 def test_rows_of_probabilities_are_of_the_class_that_is_largest():
     """The calibration error of soft targets is that of their largest; the log loss and Brier's are of all of them."""
     z, p = np.array([[0.0, 0.0], [0.0, 0.0]], np.float32), np.array([[0.75, 0.25], [0.25, 0.75]], np.float32)

@@ -131,7 +131,11 @@ def _metadata(raw: bytes) -> dict[str, str]:
 def _check_format(where: str, metadata: Mapping[str, str]) -> None:
     version = metadata.get("fnnet.format")
     if version is None or not version.isdecimal():
-        raise ReadError(where, "is a safetensors file that fnnet did not write: no format version in its metadata")
+        raise ReadError(
+            where,
+            "is a safetensors file that fnnet did not write: no format version in its metadata",
+            "read it with the safetensors library.",
+        )
     if int(version) > FORMAT:
         raise ReadError(where, f"is of format {version}, expected at most {FORMAT}", "update fnnet to read it.")
 
@@ -157,7 +161,7 @@ def _place(where: str, trees: dict[str, Any], name: str, value: Any) -> None:
 
 def _array(where: str, name: str, tensor: Mapping[str, Any]) -> Array:
     if tensor["dtype"] not in _DTYPES:
-        raise ReadError(where, f"{name} has dtype {tensor['dtype']}, which JAX does not have")
+        raise ReadError(where, f"{name} has dtype {tensor['dtype']}, which JAX does not have", "save it in another.")
     dtype = jnp.dtype(_DTYPES[tensor["dtype"]])
     if jax.dtypes.canonicalize_dtype(dtype) != dtype:
         raise ReadError(

@@ -34,7 +34,9 @@ def read_idx(path: Path) -> Dataset:
     labels = read_idx_array(labels_path)
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise ReadError(
-            str(labels_path), f"expected one whole number a row, got {labels.dtype} of shape {labels.shape}"
+            str(labels_path),
+            f"expected one whole number a row, got {labels.dtype} of shape {labels.shape}",
+            "pair the right files.",
         )
     if len(labels) != len(images):
         raise ReadError(

@@ -194,9 +194,9 @@ def test_sixteen_bits_go_to_jax_unless_promotion_is_strict():
     x = X.astype(jnp.bfloat16)
     layer = make({"causal": True, "kv_heads": 2})
     params, _ = layer.init(KEY, x)
-    strict = layer(params, Masked(x, MASK)).values
+    strict = jax.jit(layer.__call__)(params, Masked(x, MASK)).values
     with jax.numpy_dtype_promotion("standard"):
-        standard = layer(params, Masked(x, MASK)).values
+        standard = jax.jit(layer.__call__)(params, Masked(x, MASK)).values
     np.testing.assert_allclose(strict.astype(jnp.float32), standard.astype(jnp.float32), atol=0.1)
 
 

@@ -38,6 +38,14 @@ def progress(title: str = "training", *, stream: TextIO | None = None) -> Callba
 
     On a terminal a bar, drawn by `rich` (``pip install 'fnnet[cli]'``); elsewhere, or without rich, a line every
     tenth of the run.
+
+    >>> import io
+    >>> task, x = fn.Task(fn.dense(1), fn.losses.squared_error, fn.sgd(0.0)), jnp.zeros((4, 1))
+    >>> words = io.StringIO()
+    >>> listeners = [progress("zeros", stream=words)]
+    >>> _ = fn.fit(task, (x, x), key=jax.random.key(0), epochs=1, batch_size=2, callbacks=listeners)
+    >>> words.getvalue()
+    'zeros: epoch 1/1  loss 0.0000\\n'
     """
     stream = sys.stderr if stream is None else stream
     try:

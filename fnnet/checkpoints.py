@@ -41,6 +41,13 @@ def save_weights(
 
     Raises: DataError for a tree that is not of dicts with text as keys, a key with ``/``, or a dtype without a name in
     the format; ExtraMissingError without safetensors.
+
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "weights.safetensors"
+    >>> save_weights(path, {"dense_0": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}})
+    >>> import safetensors.numpy
+    >>> sorted(safetensors.numpy.load_file(path))
+    ['params/dense_0/bias', 'params/dense_0/kernel']
     """
     with needs_extra("save_weights", "io"):
         from safetensors.numpy import save

@@ -19,7 +19,11 @@ map = jax.tree.map  # noqa: A001 - read as tree.map
 
 
 def zeros_like(tree: PyTree, dtype: Any = None) -> PyTree:
-    """Return zeros of the shapes of `tree`, of its dtypes or of `dtype`."""
+    """Return zeros of the shapes of `tree`, of its dtypes or of `dtype`.
+
+    >>> zeros_like({"w": jnp.ones(2)})
+    {'w': Array([0., 0.], dtype=float32)}
+    """
     return map(lambda leaf: jnp.zeros_like(leaf, dtype=dtype), tree)
 
 
@@ -33,7 +37,11 @@ def add(a: PyTree, b: PyTree) -> PyTree:
 
 
 def scale(factor: Array | float, tree: PyTree) -> PyTree:
-    """Return factor · tree, each leaf in its own dtype. Raises: DtypeError for leaves of integers."""
+    """Return factor · tree, each leaf in its own dtype. Raises: DtypeError for leaves of integers.
+
+    >>> scale(2.0, {"w": jnp.ones(2)})
+    {'w': Array([2., 2.], dtype=float32)}
+    """
 
     def scaled(leaf: Array) -> Array:
         if not jnp.issubdtype(leaf.dtype, jnp.inexact):
@@ -44,7 +52,11 @@ def scale(factor: Array | float, tree: PyTree) -> PyTree:
 
 
 def squared_norm(tree: PyTree) -> Array:
-    """Return the sum of squared magnitudes over all leaves, accumulated in at least float32; a scalar."""
+    """Return the sum of squared magnitudes over all leaves, accumulated in at least float32; a scalar.
+
+    >>> squared_norm({"a": jnp.array([3.0]), "b": jnp.array([4.0])})
+    Array(25., dtype=float32)
+    """
     squares = [_sum_of_squares(leaf) for leaf in jax.tree.leaves(tree)]
     return reduce(_plus, squares) if squares else jnp.zeros(())
 
@@ -68,12 +80,20 @@ def size(tree: PyTree) -> int:
 
 
 def nbytes(tree: PyTree) -> int:
-    """Return the bytes that all leaves take; leaves may be ``jax.ShapeDtypeStruct``."""
+    """Return the bytes that all leaves take; leaves may be ``jax.ShapeDtypeStruct``.
+
+    >>> nbytes({"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)})
+    32
+    """
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def path_name(path: tuple[Any, ...]) -> str:
-    """Return a key path of ``jax.tree_util`` as ``dense_0/kernel``."""
+    """Return a key path of ``jax.tree_util`` as ``dense_0/kernel``.
+
+    >>> path_name((jax.tree_util.DictKey("dense_0"), jax.tree_util.DictKey("kernel")))
+    'dense_0/kernel'
+    """
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
@@ -87,7 +107,11 @@ def flatten(tree: PyTree) -> dict[str, Any]:
 
 
 def map_with_path(function: Callable[..., Any], tree: PyTree, *rest: PyTree) -> PyTree:
-    """Return ``function(path, leaf, ...)`` of every leaf, with the path as ``dense_0/kernel``."""
+    """Return ``function(path, leaf, ...)`` of every leaf, with the path as ``dense_0/kernel``.
+
+    >>> map_with_path(lambda path, leaf: (path, leaf), {"a": {"b": 1}})
+    {'a': {'b': ('a/b', 1)}}
+    """
     return jax.tree_util.tree_map_with_path(lambda path, *leaves: function(path_name(path), *leaves), tree, *rest)
 
 

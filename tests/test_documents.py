@@ -10,6 +10,7 @@ import re
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import fnnet as fn
@@ -25,7 +26,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs
 def test_docstrings(name):
     """The examples in the docstrings of each module give what they print."""
     module = importlib.import_module(name)
-    names = {"jax": jax, "jnp": jnp, "fn": fn} | vars(module)
+    names = {"jax": jax, "jnp": jnp, "np": np, "fn": fn} | vars(module)
     options = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
     result = doctest.testmod(module, extraglobs=names, optionflags=options)
     assert result.failed == 0

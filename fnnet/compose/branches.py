@@ -16,7 +16,11 @@ from fnnet.errors import ShapeError
 
 
 def as_tuple(*outputs: Any) -> tuple[Any, ...]:
-    """Return the outputs as a tuple."""
+    """Return the outputs as a tuple.
+
+    >>> as_tuple(1, 2)
+    (1, 2)
+    """
     return outputs
 
 

@@ -59,6 +59,12 @@ def check(data: PyTree, batch_size: int | None = None) -> None:
 
     Raises: DataError for data that are empty, of unequal lengths, not finite (with the first place and how many), of
     negative weights, or fewer than `batch_size`; DtypeError for an array that does not hold numbers.
+
+    >>> check((jnp.array([[1.0], [jnp.nan]]), jnp.array([0, 1])))
+    Traceback (most recent call last):
+    ...
+    fnnet.errors.DataError: data: x must be finite, got nan at row 1, column 0; 1 such value(s) in all
+      Fix: drop or fill these rows.
     """
     rows = length(data)
     if batch_size is not None:

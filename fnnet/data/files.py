@@ -34,6 +34,13 @@ def read(
     target is numbers (True) or classes (False); by default its values tell.
 
     Raises: ReadError for what is absent, empty, truncated, malformed or of no known format; DataError for its content.
+
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "animals.csv"
+    >>> fn.data.write_csv(path, {"size": [1.0, 9.0], "kind": ["cat", "dog"]})
+    >>> dataset = read(path, "kind")
+    >>> dataset.y, dataset.classes
+    (array([0, 1], dtype=int32), ('cat', 'dog'))
     """
     path = Path(path)
     if path.is_dir():

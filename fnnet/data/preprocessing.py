@@ -127,7 +127,11 @@ def column_kinds(schema: Schema) -> dict[str, str]:
 
 
 def schema_to_dict(schema: Schema) -> dict[str, Any]:
-    """Return the schema as dicts, lists, numbers and text without None, as TOML and JSON take it."""
+    """Return the schema as dicts, lists, numbers and text without None, as TOML and JSON take it.
+
+    >>> schema_to_dict(Schema((Column("size", 2.0, 0.5),), ("no", "yes")))
+    {'columns': [{'name': 'size', 'mean': 2.0, 'scale': 0.5}], 'classes': ['no', 'yes']}
+    """
     columns = [
         {"name": column.name, "mean": column.mean, "scale": column.scale}
         if column.categories is None

@@ -51,6 +51,11 @@ def nadam(learning_rate: ScalarOrSchedule, b1: Number = 0.9, b2: Number = 0.999,
 
     :math:`\Delta\theta = -\eta(\beta_1 m/(1-\beta_1^{t+1}) + (1-\beta_1) g/(1-\beta_1^t)) / (\sqrt{\hat v} +
     \epsilon)`.
+
+    >>> optimizer = nadam(0.1)
+    >>> updates, _ = optimizer.update({"w": jnp.array([0.1, -2.0])}, optimizer.init({"w": jnp.ones(2)}))
+    >>> np.asarray(updates["w"]).round(3)
+    array([-0.147,  0.147], dtype=float32)
     """
     return chain(scale_by_adam(b1, b2, eps, nesterov=True), scale_by_learning_rate(learning_rate))
 
@@ -63,7 +68,13 @@ def nadamw(
     weight_decay: Number = 1e-4,
     mask: Mask = None,
 ) -> Optimizer:
-    """`nadam` with decoupled weight decay on the leaves in `mask`, as in `adamw`. ``update`` needs the parameters."""
+    """`nadam` with decoupled weight decay on the leaves in `mask`, as in `adamw`. ``update`` needs the parameters.
+
+    >>> params, optimizer = {"w": jnp.array([3.0, 4.0])}, nadamw(0.1, weight_decay=0.1)
+    >>> updates, _ = optimizer.update({"w": jnp.array([0.1, -2.0])}, optimizer.init(params), params)
+    >>> np.asarray(updates["w"]).round(3)
+    array([-0.177,  0.107], dtype=float32)
+    """
     return chain(
         scale_by_adam(b1, b2, eps, nesterov=True),
         add_decayed_weights(weight_decay, mask),
@@ -75,6 +86,11 @@ def adamax(learning_rate: ScalarOrSchedule, b1: Number = 0.9, b2: Number = 0.999
     r"""Adam with the maximum norm (Kingma & Ba 2015, algorithm 2): :math:`\Delta\theta = -\eta\,\hat m / v`.
 
     :math:`v \leftarrow \max(\beta_2 v, |g| + \epsilon)`, without correction; the paper has no ε.
+
+    >>> optimizer = adamax(0.1)
+    >>> updates, _ = optimizer.update({"w": jnp.array([0.1, -2.0])}, optimizer.init({"w": jnp.ones(2)}))
+    >>> np.asarray(updates["w"]).round(3)
+    array([-0.1,  0.1], dtype=float32)
     """
     return chain(scale_by_adamax(b1, b2, eps), scale_by_learning_rate(learning_rate))
 
@@ -83,6 +99,11 @@ def amsgrad(learning_rate: ScalarOrSchedule, b1: Number = 0.9, b2: Number = 0.99
     r"""Adam whose second moment never falls (Reddi et al. 2018): the largest corrected :math:`\hat v` so far.
 
     The paper corrects neither moment for bias.
+
+    >>> optimizer = amsgrad(0.1)
+    >>> updates, _ = optimizer.update({"w": jnp.array([0.1, -2.0])}, optimizer.init({"w": jnp.ones(2)}))
+    >>> np.asarray(updates["w"]).round(3)
+    array([-0.1,  0.1], dtype=float32)
     """
     return chain(scale_by_amsgrad(b1, b2, eps), scale_by_learning_rate(learning_rate))
 
@@ -97,5 +118,10 @@ def radam(
     """Rectified Adam (Liu et al. 2020, algorithm 2): momentum alone until the second moment can be trusted.
 
     That is from the update at which the length of its average reaches `threshold`, which the paper puts at 4.
+
+    >>> optimizer = radam(0.1)
+    >>> updates, _ = optimizer.update({"w": jnp.array([0.1, -2.0])}, optimizer.init({"w": jnp.ones(2)}))
+    >>> np.asarray(updates["w"]).round(3)
+    array([-0.01,  0.2 ], dtype=float32)
     """
     return chain(scale_by_radam(b1, b2, eps, threshold), scale_by_learning_rate(learning_rate))

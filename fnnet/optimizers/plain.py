@@ -32,6 +32,11 @@ def adagrad(learning_rate: ScalarOrSchedule, initial_accumulator: Number = 0.1, 
     r"""Adagrad (Duchi et al. 2011): :math:`\Delta\theta = -\eta g / \sqrt{a + \sum |g|^2 + \epsilon}`.
 
     ε is inside the root, and the sum starts at a = 0.1; the paper's is outside, and its sum starts at 0.
+
+    >>> optimizer = adagrad(0.1)
+    >>> updates, _ = optimizer.update({"w": jnp.array([0.1, -2.0])}, optimizer.init({"w": jnp.ones(2)}))
+    >>> np.asarray(updates["w"]).round(3)
+    array([-0.03 ,  0.099], dtype=float32)
     """
     return chain(scale_by_adagrad(initial_accumulator, eps), scale_by_learning_rate(learning_rate))
 
@@ -49,6 +54,11 @@ def rmsprop(
 
     ε is inside the root. `momentum` is a decaying sum of the steps, each already multiplied by its learning rate.
     Raises: ValueError if `nesterov` is asked for without momentum.
+
+    >>> optimizer = rmsprop(0.1)
+    >>> updates, _ = optimizer.update({"w": jnp.array([0.1, -2.0])}, optimizer.init({"w": jnp.ones(2)}))
+    >>> np.asarray(updates["w"]).round(3)
+    array([-0.316,  0.316], dtype=float32)
     """
     _check_nesterov("rmsprop", momentum, nesterov)
     links = (scale_by_rms(decay, eps, centered=centered), scale_by_learning_rate(learning_rate))
@@ -59,6 +69,11 @@ def adadelta(learning_rate: ScalarOrSchedule = 1.0, rho: Number = 0.9, eps: Numb
     r"""Adadelta (Zeiler 2012, algorithm 1): :math:`\Delta\theta = -\eta g \sqrt{d + \epsilon} / \sqrt{v + \epsilon}`.
 
     The paper has no learning rate: η = 1.
+
+    >>> optimizer = adadelta()
+    >>> updates, _ = optimizer.update({"w": jnp.array([0.1, -2.0])}, optimizer.init({"w": jnp.ones(2)}))
+    >>> np.asarray(updates["w"]).round(3)
+    array([-0.003,  0.003], dtype=float32)
     """
     return chain(scale_by_adadelta(rho, eps), scale_by_learning_rate(learning_rate))
 
@@ -74,6 +89,11 @@ def lion(
 
     :math:`\Delta\theta = -\eta(\mathrm{sign}(\beta_1 m + (1-\beta_1)g) + \lambda\theta)` with decoupled decay. Every
     element moves by η: choose it three to ten times below Adam's. ``update`` needs the parameters.
+
+    >>> params, optimizer = {"w": jnp.array([3.0, 4.0])}, lion(0.1)
+    >>> updates, _ = optimizer.update({"w": jnp.array([0.1, -2.0])}, optimizer.init(params), params)
+    >>> np.asarray(updates["w"]).round(3)
+    array([-0.1,  0.1], dtype=float32)
     """
     return chain(scale_by_lion(b1, b2), add_decayed_weights(weight_decay, mask), scale_by_learning_rate(learning_rate))
 

@@ -33,6 +33,11 @@ def lamb(
     :math:`\Delta\theta = -\eta \lVert\theta\rVert\, r/\lVert r\rVert`, :math:`r = \hat m/(\sqrt{\hat v} + \epsilon) +
     \lambda\theta`; the ratio is 1 where a norm is 0. `mask` chooses the leaves that decay. ``update`` needs the
     parameters.
+
+    >>> params, optimizer = {"w": jnp.array([3.0, 4.0])}, lamb(0.1)
+    >>> updates, _ = optimizer.update({"w": jnp.array([0.1, -2.0])}, optimizer.init(params), params)
+    >>> np.asarray(updates["w"]).round(3)
+    array([-0.354,  0.354], dtype=float32)
     """
     return chain(
         scale_by_adam(b1, b2, eps),
@@ -57,6 +62,11 @@ def lars(
     :math:`u = g + \lambda\theta`, :math:`v \leftarrow \mu v + \eta c\,u\lVert\theta\rVert/(\lVert u\rVert + \epsilon)`,
     :math:`\Delta\theta = -v`. Decay and scaling act on the leaves in `mask` alone: ``"*/kernel"`` leaves biases and the
     scales of norms to plain momentum, as is usual. ``update`` needs the parameters.
+
+    >>> params, optimizer = {"w": jnp.array([3.0, 4.0])}, lars(0.1, trust_coefficient=1.0)
+    >>> updates, _ = optimizer.update({"w": jnp.array([0.1, -2.0])}, optimizer.init(params), params)
+    >>> np.asarray(updates["w"]).round(3)
+    array([-0.025,  0.499], dtype=float32)
     """
     return chain(
         add_decayed_weights(weight_decay, mask),
@@ -121,6 +131,11 @@ def adafactor(
     `min_rms`; None: steps are absolute, not relative). Decay is decoupled and multiplied by η, on the leaves in `mask`.
     `momentum` keeps a running mean of these steps, as the authors' code does, and as much memory as the parameters.
     The paper's relative rate is the schedule :math:`\min(10^{-2}, 1/\sqrt{t})`. ``update`` needs the parameters.
+
+    >>> params, optimizer = {"w": jnp.array([3.0, 4.0])}, adafactor(0.1)
+    >>> updates, _ = optimizer.update({"w": jnp.array([0.1, -2.0])}, optimizer.init(params), params)
+    >>> np.asarray(updates["w"]).round(3)
+    array([-0.354,  0.354], dtype=float32)
     """
     links = [scale_by_factored_rms(decay_rate, eps, factor_from=factor_from), clip_by_leaf_rms(max_rms)]
     links += [] if min_rms is None else [scale_by_parameter_rms(min_rms)]

@@ -88,6 +88,11 @@ def scale_by_amsgrad(b1: Number = 0.9, b2: Number = 0.999, eps: Number = 1e-8) -
 
     :math:`u = \hat m / (\sqrt{\max_t \hat v_t} + \epsilon)`. The maximum is of the moments corrected for bias; the
     paper corrects neither moment.
+
+    >>> optimizer = scale_by_amsgrad()
+    >>> updates, _ = optimizer.update({"w": jnp.array([0.1, -2.0])}, optimizer.init({"w": jnp.ones(2)}))
+    >>> np.asarray(updates["w"]).round(3)
+    array([ 1., -1.], dtype=float32)
     """
     leaves = as_leaves("amsgrad", b1=b1, b2=b2, eps=eps)
 
@@ -111,6 +116,11 @@ def scale_by_adamax(b1: Number = 0.9, b2: Number = 0.999, eps: Number = 1e-8) ->
 
     :math:`u = m / ((1-\beta_1^t)\, v)` with :math:`v \leftarrow \max(\beta_2 v, |g| + \epsilon)`. The paper has no ε:
     it keeps the division defined for a parameter whose gradient has been zero from the start.
+
+    >>> optimizer = scale_by_adamax()
+    >>> updates, _ = optimizer.update({"w": jnp.array([0.1, -2.0])}, optimizer.init({"w": jnp.ones(2)}))
+    >>> np.asarray(updates["w"]).round(3)
+    array([ 1., -1.], dtype=float32)
     """
     leaves = as_leaves("adamax", b1=b1, b2=b2, eps=eps)
 
@@ -137,6 +147,11 @@ def scale_by_radam(b1: Number = 0.9, b2: Number = 0.999, eps: Number = 1e-8, thr
     :math:`\rho_t` is below `threshold`, :math:`u = \hat m`; then :math:`u = r_t \hat m / (\sqrt{\hat v} + \epsilon)`,
     :math:`r_t^2 = (\rho_t-4)(\rho_t-2)\rho_\infty / ((\rho_\infty-4)(\rho_\infty-2)\rho_t)`. The paper's threshold is
     4.
+
+    >>> optimizer = scale_by_radam()
+    >>> updates, _ = optimizer.update({"w": jnp.array([0.1, -2.0])}, optimizer.init({"w": jnp.ones(2)}))
+    >>> np.asarray(updates["w"]).round(3)
+    array([ 0.1, -2. ], dtype=float32)
     """
     leaves = as_leaves("radam", b1=b1, b2=b2, eps=eps, threshold=threshold)
 

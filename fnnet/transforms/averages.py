@@ -31,6 +31,14 @@ def average(decay: Number = 0.999) -> Optimizer:
     After t updates the average is :math:`\sum_i \beta^{t-i}\theta_i / \sum_i \beta^{t-i}` over the parameters
     :math:`\theta_1 \dots \theta_t` that the updates made: without the initial ones, so no correction of bias is left to
     do. Before the first update it is the initial parameters. Read it with `averaged`. ``update`` needs the parameters.
+
+    >>> params, optimizer = {"w": jnp.array(0.0)}, fn.transforms.chain(fn.transforms.scale(1.0), average(0.5))
+    >>> state = optimizer.init(params)
+    >>> for step in (1.0, 3.0):
+    ...     updates, state = optimizer.update({"w": jnp.array(step)}, state, params)
+    ...     params = fn.tree.add(params, updates)
+    >>> params, averaged(state)
+    ({'w': Array(4., dtype=float32)}, {'w': Array(3., dtype=float32)})
     """
     leaves = as_leaves("average", decay=decay)
     return _averaging(leaves, lambda state: state.hyperparams["decay"] * state.weight, "average")
@@ -41,6 +49,14 @@ def polyak_average(start: Number = 0) -> Optimizer:
 
     Updates pass unchanged; the last link of a chain. Until then the average is the latest parameters. Read it with
     `averaged`. ``update`` needs the parameters.
+
+    >>> params, optimizer = {"w": jnp.array(0.0)}, fn.transforms.chain(fn.transforms.scale(1.0), polyak_average())
+    >>> state = optimizer.init(params)
+    >>> for step in (1.0, 3.0):
+    ...     updates, state = optimizer.update({"w": jnp.array(step)}, state, params)
+    ...     params = fn.tree.add(params, updates)
+    >>> params, averaged(state)
+    ({'w': Array(4., dtype=float32)}, {'w': Array(2.5, dtype=float32)})
     """
     leaves = as_leaves("polyak_average", start=start)
 

@@ -67,6 +67,10 @@ def as_optimizer(pair: InitUpdate) -> Optimizer:
 
     A pair that is no ``Optimizer`` gets gradients in the dtypes of the parameters, as ``jax.grad`` makes them.
     Raises: TypeError if there is no ``init`` or no ``update``.
+
+    >>> plain = fn.Optimizer(lambda params: (), lambda grads, state, params=None: (grads, state))
+    >>> as_optimizer(plain).update({"w": jnp.ones(1)}, (), value=0.5)[0]
+    {'w': Array([1.], dtype=float32)}
     """
     if not (callable(getattr(pair, "init", None)) and callable(getattr(pair, "update", None))):
         raise TypeError(f"an optimizer must have the functions init and update, got {type(pair).__name__}: {pair!r}")

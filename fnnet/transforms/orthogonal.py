@@ -37,6 +37,11 @@ def scale_by_muon(
     the last are taken as the inputs. Leaves in `stacked` have an axis of copies in front, as ``repeat`` makes them, and
     each copy is a matrix of its own. `iterations` shapes the program, so it is no leaf of the state. Every leaf must
     have two axes or more, not counting copies: `fnnet.optimizers.muon` gives the others to another optimizer.
+
+    >>> direction, grads = scale_by_muon(), {"w": jnp.diag(jnp.array([5.0, 0.5]))}
+    >>> sizes = jnp.diag(direction.update(grads, direction.init(grads))[0]["w"])
+    >>> bool(((sizes > 0.7) & (sizes < 1.2)).all())
+    True
     """
     leaves = as_leaves("muon", momentum=momentum, eps=eps)
     check_count("muon", "iterations", iterations)

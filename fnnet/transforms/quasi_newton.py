@@ -37,6 +37,11 @@ def scale_by_lbfgs(memory: int = 10) -> Optimizer:
     :math:`s^\top y / y^\top y` of the newest pair; with none yet, :math:`1/\max(1, \lVert g\rVert)`. `memory` is a
     size, so it is no leaf of the state. Complex parameters are taken as pairs of reals. ``update`` needs the
     parameters.
+
+    >>> params, direction = {"w": jnp.zeros(2)}, scale_by_lbfgs()
+    >>> updates, _ = direction.update({"w": jnp.array([3.0, 4.0])}, direction.init(params), params)
+    >>> np.asarray(updates["w"]).round(3)
+    array([0.6, 0.8], dtype=float32)
     """
     check_count("lbfgs", "memory", memory)
 
@@ -77,6 +82,10 @@ def scale_by_line_search(c1: Number = 1e-4, c2: Number = 0.9, *, max_trials: int
     The last link, with no learning rate: its updates are −tu. ``update`` needs the parameters and ``value_fn``, the
     loss as a function of the parameters on the data that the gradients came from; ``value`` and ``grad`` are taken if
     given (``grad`` is the gradient before other links), else computed.
+
+    >>> f, params, search = lambda params: params["w"] ** 2, {"w": jnp.array(1.0)}, scale_by_line_search()
+    >>> search.update(jax.grad(f)(params), search.init(params), params, value_fn=f)[0]
+    {'w': Array(-1., dtype=float32)}
     """
     leaves = as_leaves("scale_by_line_search", c1=c1, c2=c2)
     if not (isinstance(c1, jax.core.Tracer) or isinstance(c2, jax.core.Tracer) or c1 < c2):

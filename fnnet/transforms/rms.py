@@ -27,6 +27,11 @@ def scale_by_adagrad(initial_accumulator: Number = 0.1, eps: Number = 1e-7) -> O
 
     :math:`u = g / \sqrt{a + \sum |g|^2 + \epsilon}`, and 0 where the sum is 0. ε is inside the root; the paper's δ is
     outside, and its sum starts at 0. `initial_accumulator` acts at init alone, so it is no leaf of the state.
+
+    >>> optimizer = scale_by_adagrad()
+    >>> updates, _ = optimizer.update({"w": jnp.array([0.1, -2.0])}, optimizer.init({"w": jnp.ones(2)}))
+    >>> np.asarray(updates["w"]).round(3)
+    array([ 0.302, -0.988], dtype=float32)
     """
     leaves = as_leaves("adagrad", eps=eps)
     start = as_leaves("adagrad", initial_accumulator=initial_accumulator)
@@ -58,6 +63,11 @@ def scale_by_rms(decay: Number = 0.9, eps: Number = 1e-8, *, centered: bool = Fa
     :math:`u = g / \sqrt{v + \epsilon}`, :math:`v \leftarrow \rho v + (1-\rho)|g|^2`, without correction of bias;
     `centered` (Graves 2013, section 4.2): by the running standard deviation, :math:`v - |m|^2` in place of v. ε is
     inside the root.
+
+    >>> optimizer = scale_by_rms()
+    >>> updates, _ = optimizer.update({"w": jnp.array([0.1, -2.0])}, optimizer.init({"w": jnp.ones(2)}))
+    >>> np.asarray(updates["w"]).round(3)
+    array([ 3.162, -3.162], dtype=float32)
     """
     leaves = as_leaves("scale_by_rms", decay=decay, eps=eps)
 
@@ -94,6 +104,11 @@ def scale_by_adadelta(rho: Number = 0.9, eps: Number = 1e-6) -> Optimizer:
 
     :math:`u = g \sqrt{d + \epsilon} / \sqrt{v + \epsilon}`, with v and d the running mean squares of g and u; d is the
     one before this update.
+
+    >>> optimizer = scale_by_adadelta()
+    >>> updates, _ = optimizer.update({"w": jnp.array([0.1, -2.0])}, optimizer.init({"w": jnp.ones(2)}))
+    >>> np.asarray(updates["w"]).round(3)
+    array([ 0.003, -0.003], dtype=float32)
     """
     leaves = as_leaves("adadelta", rho=rho, eps=eps)
 
@@ -138,6 +153,11 @@ def scale_by_factored_rms(decay_rate: Number = 0.8, eps: Number = 1e-30, *, fact
     :math:`u_{ij} = g_{ij} / \sqrt{r_i c_j / \bar r}`, where r and c are running means of :math:`|g|^2 + \epsilon` over
     the last axis and the last but one, with decay :math:`1 - t^{-\gamma}` at update t. Leaves whose last two axes are
     both at least `factor_from` long are factored; the others keep every element.
+
+    >>> direction, grads = scale_by_factored_rms(factor_from=2), {"w": jnp.array([[1.0, -2.0], [3.0, 6.0]])}
+    >>> direction.update(grads, direction.init(grads))[0]["w"].round(4)
+    Array([[ 1., -1.],
+           [ 1.,  1.]], dtype=float32)
     """
     leaves = as_leaves("adafactor", decay_rate=decay_rate, eps=eps)
     check_count("adafactor", "factor_from", factor_from)

@@ -26,6 +26,11 @@ def scale_by_trust_ratio(trust_coefficient: Number = 1.0, eps: Number = 0.0, mas
 
     :math:`u \leftarrow c\,u\,\lVert w\rVert / (\lVert u\rVert + \epsilon)`. The ratio is 1, without the coefficient,
     where either norm is 0, and for the leaves outside `mask`. ``update`` needs the parameters.
+
+    >>> params, optimizer = {"w": jnp.array([3.0, 4.0])}, scale_by_trust_ratio()
+    >>> updates, _ = optimizer.update({"w": jnp.array([0.1, -2.0])}, optimizer.init(params), params)
+    >>> np.asarray(updates["w"]).round(3)
+    array([ 0.25 , -4.994], dtype=float32)
     """
     leaves = as_leaves("scale_by_trust_ratio", trust_coefficient=trust_coefficient, eps=eps)
 
@@ -47,7 +52,12 @@ def scale_by_trust_ratio(trust_coefficient: Number = 1.0, eps: Number = 0.0, mas
 
 
 def clip_by_leaf_rms(max_rms: Number = 1.0) -> Optimizer:
-    r"""Bound each leaf's root mean square: :math:`u / \max(1, \mathrm{RMS}(u)/d)` (Shazeer & Stern 2018, section 6)."""
+    r"""Bound each leaf's root mean square: :math:`u / \max(1, \mathrm{RMS}(u)/d)` (Shazeer & Stern 2018, section 6).
+
+    >>> clip = clip_by_leaf_rms(1.0)
+    >>> clip.update({"w": jnp.array([1.0, 7.0])}, clip.init(None))[0]
+    {'w': Array([0.2, 1.4], dtype=float32)}
+    """
     leaves = as_leaves("clip_by_leaf_rms", max_rms=max_rms)
 
     def update(grads: Params, state: TrustState, params: Params = None, **extra: Any) -> tuple[Params, TrustState]:
@@ -61,7 +71,13 @@ def clip_by_leaf_rms(max_rms: Number = 1.0) -> Optimizer:
 
 
 def scale_by_parameter_rms(min_rms: Number = 1e-3) -> Optimizer:
-    r"""Multiply by :math:`\max(\epsilon_2, \mathrm{RMS}(w))`: relative steps (Shazeer & Stern 2018, section 8)."""
+    r"""Multiply by :math:`\max(\epsilon_2, \mathrm{RMS}(w))`: relative steps (Shazeer & Stern 2018, section 8).
+
+    >>> params, optimizer = {"w": jnp.array([3.0, 4.0])}, scale_by_parameter_rms()
+    >>> updates, _ = optimizer.update({"w": jnp.array([0.1, -2.0])}, optimizer.init(params), params)
+    >>> np.asarray(updates["w"]).round(3)
+    array([ 0.354, -7.071], dtype=float32)
+    """
     leaves = as_leaves("scale_by_parameter_rms", min_rms=min_rms)
 
     def update(grads: Params, state: TrustState, params: Params = None, **extra: Any) -> tuple[Params, TrustState]:
@@ -87,6 +103,11 @@ def scale_by_lion(b1: Number = 0.9, b2: Number = 0.99) -> Optimizer:
 
     :math:`u = \mathrm{sign}(\beta_1 m + (1-\beta_1) g)`, then :math:`m \leftarrow \beta_2 m + (1-\beta_2) g`; the
     sign of a complex number is :math:`z/|z|`.
+
+    >>> optimizer = scale_by_lion()
+    >>> updates, _ = optimizer.update({"w": jnp.array([0.1, -2.0])}, optimizer.init({"w": jnp.ones(2)}))
+    >>> np.asarray(updates["w"]).round(3)
+    array([ 1., -1.], dtype=float32)
     """
     leaves = as_leaves("lion", b1=b1, b2=b2)
 

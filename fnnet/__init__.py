@@ -19,6 +19,7 @@ from fnnet import (
 )
 from fnnet.compose import (
     as_layer,
+    bidirectional,
     collapse,
     ensemble,
     named,
@@ -77,6 +78,7 @@ __all__ = [
     "attention",
     "avg_pool",
     "batch_norm",
+    "bidirectional",
     "callbacks",
     "checkpoints",
     "collapse",

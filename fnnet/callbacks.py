@@ -14,6 +14,7 @@ Kind: TypeAlias = Literal["start", "chunk", "epoch", "end"]
 class Event(NamedTuple):
     """What a callback is told, at the ``"start"``, after each ``"chunk"``, each ``"epoch"``, and at the ``"end"``.
 
+    A callback that returns True ends the run after the event: of the start, before any step.
     `logs` holds the mean training loss since the last event of its kind and, for an epoch, the validation metrics under
     ``val_`` names. `seconds` have passed since the start. `state` is valid during the call only: the next chunk reuses
     its buffers. The end is told even if an error or Ctrl-C breaks the run off; its `state` may then be gone.
@@ -34,7 +35,7 @@ Callback: TypeAlias = Callable[[Event], bool | None]
 
 
 def progress(title: str = "training", *, stream: TextIO | None = None) -> Callback:
-    """Return a callback that shows live progress on `stream` (standard error): ETA, samples/s, loss and metrics.
+    r"""Return a callback that shows live progress on `stream` (standard error): ETA, samples/s, loss and metrics.
 
     On a terminal a bar, drawn by `rich` (``pip install 'fnnet[cli]'``); elsewhere, or without rich, a line every
     tenth of the run.
@@ -45,7 +46,7 @@ def progress(title: str = "training", *, stream: TextIO | None = None) -> Callba
     >>> listeners = [progress("zeros", stream=words)]
     >>> _ = fn.fit(task, (x, x), key=jax.random.key(0), epochs=1, batch_size=2, callbacks=listeners)
     >>> words.getvalue()
-    'zeros: epoch 1/1  loss 0.0000\\n'
+    'zeros: epoch 1/1  loss 0.0000\n'
     """
     stream = sys.stderr if stream is None else stream
     try:

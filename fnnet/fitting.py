@@ -51,8 +51,8 @@ def fit(
     """Train `task` on `data`, a ``Dataset``, ``(x, y)`` or ``(x, y, weight)``, for a number of `epochs` or of `steps`.
 
     Starts afresh from `key`, or goes on from `state` (which is left as it is). An epoch is ``n // batch_size`` steps;
-    after each one the loss and the task's metrics are taken on `validation`, if there is one, and the callbacks are
-    told.
+    after each one the loss and the task's metrics are taken on `validation`, if there is one. `callbacks` are functions
+    of an ``fnnet.callbacks.Event``, told between chunks; one that returns True ends the run there.
 
     Law: the last state and the losses are those of ``training.run``, bit for bit on CPU, whatever the chunks.
     Raises: DataError for data that is empty, not finite, of unequal lengths, with labels outside the classes or
@@ -67,18 +67,19 @@ def fit(
     (3, (3,))
     """
     training.check_task(task)
-    if callable(callbacks):
-        raise TypeError(f"fit: callbacks must be a list of functions, got one: callbacks=[{callbacks!r}]")
+    _check_host((data, key, state))
+    _check_callbacks(callbacks)
+    check_count("fit", "batch_size", batch_size)
     count = _count(key, state, epochs, steps)
     data = _on_device(data, batch_size)
     example = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), data[0])
     ts = training.init(task, key, example) if key is not None else _checked(task, cast(TrainState, state), example)
-    _check_targets(task, ts, data)
+    training.check_targets(task, ts, data)
     if validation is not None:
         with inside("validation"):  # what is wrong with it is found before training, not after the first epoch
             validation = _on_device(validation)
-            _check_targets(task, ts, validation)
-            jax.eval_shape(lambda ts, data: training.evaluate(task, ts, data, batch_size=batch_size), ts, validation)
+            training.check_targets(task, ts, validation)
+            jax.eval_shape(lambda ts, data: training.measure(task, ts, data, batch_size=batch_size), ts, validation)
     per_epoch = sampling.length(data) // batch_size
     first, steps = int(ts.step), count if epochs is None else count * per_epoch
     plan = _Plan(first, first + steps, per_epoch, batch_size, time.perf_counter())
@@ -88,9 +89,9 @@ def fit(
 
 def _on_device(data: PyTree, batch_size: int | None = None) -> PyTree:
     """Return checked data as JAX arrays: put on the device once, not at every call of a compiled program."""
-    check(data, batch_size=batch_size)
     arrays = data.arrays if isinstance(data, Dataset) else data
     training.unpack(arrays)
+    check(data, batch_size=batch_size)
     return jax.tree.map(jnp.asarray, arrays)
 
 
@@ -168,8 +169,8 @@ def _epoch_row(
     row: dict[str, Any] = {"epoch": int(ts.step) / plan.per_epoch, "step": int(ts.step), "loss": float(losses.mean())}
     if validation is None:
         return row
-    values = jax.device_get(training.evaluate(task, ts, validation, batch_size=plan.batch_size))
-    return row | {f"val_{name}": value for name, value in values.items()}
+    values = jax.device_get(training.measure(task, ts, validation, batch_size=plan.batch_size))
+    return row | {f"val_{name}": v if getattr(v, "ndim", 1) else v.item() for name, v in values.items()}
 
 
 def _tell(
@@ -178,8 +179,26 @@ def _tell(
     """Tell every callback, and return whether any asks to stop."""
     seconds = time.perf_counter() - plan.start
     event = Event(kind, step, plan.last, plan.per_epoch, plan.batch_size, seconds, logs, ts)
-    answers = [callback(event) for callback in callbacks]
+    answers: list[Any] = [callback(event) for callback in callbacks]
+    for callback, answer in zip(callbacks, answers, strict=True):
+        if answer is not None and not isinstance(answer, bool | np.bool_):
+            name = getattr(callback, "__name__", repr(callback))
+            fix = f"; call it, {name}(), to make the callback" if callable(answer) else ""
+            raise TypeError(f"fit: a callback must return True (stop), False or None, {name} returned {answer!r}{fix}")
     return any(answers)
+
+
+def _check_host(inputs: PyTree) -> None:
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(inputs)):
+        raise TypeError("fit: is the host's loop, and cannot be inside jit, vmap or grad: use fn.run there")
+
+
+def _check_callbacks(callbacks: Sequence[Callback]) -> None:
+    if callable(callbacks):
+        raise TypeError(f"fit: callbacks must be a list of functions, got one: callbacks=[{callbacks!r}]")
+    for callback in callbacks:
+        if not callable(callback):
+            raise TypeError(f"fit: a callback must be a function of an Event, got {callback!r}")
 
 
 def _count(key: Key | None, state: TrainState | None, epochs: int | None, steps: int | None) -> int:
@@ -190,11 +209,3 @@ def _count(key: Key | None, state: TrainState | None, epochs: int | None, steps:
     if len(counts) != 1:
         raise ValueError(f"fit: expected exactly one of epochs and steps, got epochs={epochs}, steps={steps}")
     return check_count("fit", "steps" if epochs is None else "epochs", counts[0], least=0)
-
-
-def _check_targets(task: Task, ts: TrainState, data: PyTree) -> None:
-    """Let the loss see the values of all targets once, where it can raise an error about them; nothing is computed."""
-    x, y = data[0], data[1]
-    prediction = jax.eval_shape(lambda p, s, v: task.net.apply(p, s, v)[0], ts.params, ts.state, x)
-    with inside("targets"):
-        jax.eval_shape(lambda z: task.loss(z, y), prediction)

@@ -30,7 +30,8 @@ def length(data: PyTree, *, where: str = "data") -> int:
     sizes = {f"{where}{jax.tree_util.keystr(path)}": jnp.shape(leaf) for path, leaf in leaves}
     for name, shape in sizes.items():
         if not shape:
-            raise DataError(name, "expected a leading axis of examples, got a scalar", "pass arrays of shape (n, ...).")
+            fix = "pass arrays of shape (n, ...); a list is taken for several arrays, so make it one: np.asarray(x)."
+            raise DataError(name, "expected a leading axis of examples, got a scalar", fix)
     if len({shape[0] for shape in sizes.values()}) > 1:
         got = ", ".join(f"{name} has {shape[0]}" for name, shape in sizes.items())
         raise DataError(

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from fnnet.core import Key, Params, Shaped
+from fnnet.core import Key, Masked, Params, Shaped
 from fnnet.errors import DtypeError, KeyMissingError, PathError, ShapeError
 
 
@@ -38,7 +38,8 @@ def check_floating(where: str, x: Shaped) -> None:
     """Raise DtypeError unless `x` is a floating-point or complex array."""
     dtype = getattr(x, "dtype", None)
     if dtype is None:
-        raise DtypeError(where, f"the input must be an array, got {type(x).__name__}", "pass one array.")
+        fix = f"wrap the layer: fn.compose.on_values({where}(...))." if isinstance(x, Masked) else "pass one array."
+        raise DtypeError(where, f"the input must be an array, got {type(x).__name__}", fix)
     if not jnp.issubdtype(dtype, jnp.inexact):
         raise DtypeError(
             where, f"the input must be floating-point, got {dtype}", "cast it, e.g. x.astype(jnp.float32)."
@@ -62,8 +63,10 @@ def check_last_axis(where: str, x: Shaped, size: int) -> None:
         )
 
 
-def parameter(where: str, params: Params, name: str) -> Any:
+def parameter(where: str, params: Params, name: str, shape: tuple[int | None, ...] | None = None) -> Any:
     """Return ``params[name]``; PathError, with what is there instead, if it is not there.
+
+    Raises: ShapeError if it has not the `shape` given, in which None stands for any size.
 
     >>> parameter("dense", {"bias": jnp.ones(2)}, "kernel")
     Traceback (most recent call last):
@@ -71,7 +74,11 @@ def parameter(where: str, params: Params, name: str) -> Any:
     fnnet.errors.PathError: dense: the parameters must have the entry 'kernel', got 'bias' alone
       Fix: pass those that init of this same network made: net(params, x), with state.params of a TrainState.
     """
+    fix = "pass those that init of this same network made: net(params, x), with state.params of a TrainState."
     if isinstance(params, Mapping) and name in params:
+        if shape is not None and not _fits(found := jnp.shape(params[name]), shape):
+            expected = str(tuple("_" if size is None else size for size in shape)).replace("'", "")
+            raise ShapeError(where, f"the parameter {name!r} must have shape {expected}, got {found}", fix)
         return params[name]
     got = type(params).__name__
     if isinstance(params, Mapping):
@@ -79,8 +86,12 @@ def parameter(where: str, params: Params, name: str) -> Any:
     raise PathError(
         where,
         f"the parameters must have the entry {name!r}, got {got}",
-        "pass those that init of this same network made: net(params, x), with state.params of a TrainState.",
+        fix,
     )
+
+
+def _fits(found: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
+    return len(found) == len(shape) and all(b in (a, None) for a, b in zip(found, shape, strict=True))
 
 
 def check_key(where: str, key: Key | None) -> Key:
@@ -88,9 +99,12 @@ def check_key(where: str, key: Key | None) -> Key:
     if key is None:
         problem, fix = "needs a random key when train=True, got key=None", "pass key=jax.random.key(seed) to apply."
         raise KeyMissingError(where, problem, fix)
-    is_key = hasattr(key, "dtype") and (jnp.issubdtype(key.dtype, jax.dtypes.prng_key) or key.shape == (2,))
-    if not is_key:
-        raise KeyMissingError(where, f"needs a random key, got {key!r}", "pass jax.random.key(seed).")
+    dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
+    if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape != ():
+        raise KeyMissingError(where, f"needs one random key, got an array of them of shape {shape}", "pass keys[0].")
+    if dtype is None or not (jnp.issubdtype(dtype, jax.dtypes.prng_key) or (dtype == jnp.uint32 and shape == (2,))):
+        got = repr(key) if dtype is None else f"an array of {dtype} of shape {shape}"
+        raise KeyMissingError(where, f"needs a random key, got {got}", "pass jax.random.key(seed).")
     return key
 
 

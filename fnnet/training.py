@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from fnnet import sampling, tree
 from fnnet.core import Key, Params, Shaped, State, Task, TrainState, extras_taken
-from fnnet.errors import DataError, ShapeError
+from fnnet.errors import DataError, DtypeError, ShapeError, inside
 from fnnet.shapes import align, check_count, check_key, spread
 
 _INIT, _STEP, _ORDER = 0, 1, 2  # the streams of randomness that the root key is folded into
@@ -56,6 +57,7 @@ def step(task: Task, ts: TrainState, batch: PyTree) -> tuple[TrainState, Logs]:
     >>> int(ts.step), list(logs)
     (1, ['loss'])
     """
+    check_task(task)
     x, y, weight = unpack(batch)
     key = jax.random.fold_in(jax.random.fold_in(ts.key, _STEP), ts.step)
 
@@ -64,6 +66,9 @@ def step(task: Task, ts: TrainState, batch: PyTree) -> tuple[TrainState, Logs]:
         return _mean(_losses(task, prediction, y, sampling.length(x)), weight), state
 
     (loss, state), grads = jax.value_and_grad(objective, has_aux=True)(ts.params)
+    if difference := tree.difference(state, ts.state):
+        fix = "have each layer return its state with the entries, shapes and dtypes that its init gave."
+        raise ShapeError("net", f"the state that apply returns must be like that of init: {difference}", fix)
     grads = tree.map(lambda g: jnp.conj(g) if jnp.iscomplexobj(g) else g, grads)
     extra = {"value": loss, "grad": grads, "value_fn": lambda params: objective(params)[0]}
     update = task.optimizer.update
@@ -90,6 +95,7 @@ def run(task: Task, ts: TrainState, data: PyTree, *, steps: int, batch_size: int
     >>> logs["loss"].shape, bool(logs["loss"][-1] < 0.01)
     ((100,), True)
     """
+    check_task(task)
     unpack(data)
     check_count("run", "steps", steps, least=0)
     sampling.check_batch_size(sampling.length(data), batch_size)
@@ -107,8 +113,8 @@ def evaluate(task: Task, ts: TrainState, data: PyTree, *, batch_size: int = 256)
 
     `data` is ``(x, y)``, ``(x, y, weight)`` or a ``Dataset``. Exact over a ragged last batch: missing rows weigh
     nothing. Compiled once for each task and shape of the data.
-    Raises: DataError for other or empty data, or leading axes that differ; ValueError if ``batch_size < 1``; and as
-    ``init`` and ``step`` do.
+    Raises: DataError for other or empty data, leading axes that differ, or targets that the loss refuses;
+    ValueError if ``batch_size < 1``; and as ``init`` and ``step`` do.
 
     >>> task = fn.Task(jnp.negative, fn.losses.absolute_error, fn.sgd(0.1), (fn.metrics.mean_squared_error(),))
     >>> task = task._replace(net=fn.as_layer(task.net))
@@ -120,7 +126,26 @@ def evaluate(task: Task, ts: TrainState, data: PyTree, *, batch_size: int = 256)
     check_state("evaluate", ts)
     check_count("evaluate", "batch_size", batch_size)
     data = getattr(data, "arrays", data)
-    unpack(data)
+    check_targets(task, ts, data)
+    return measure(task, ts, data, batch_size=batch_size)
+
+
+def check_targets(task: Task, ts: TrainState, data: PyTree) -> None:
+    """Let the loss see the values of all targets once, where it can raise an error about them; nothing is computed."""
+    x, y, _ = unpack(data)
+    size = sampling.length(data)
+    prediction = _prediction.eval_shape(task, ts.params, ts.state, x)
+    with inside("targets") if _has_rows(prediction, size) else nullcontext():
+        jax.eval_shape(lambda z: _losses(task, z, y, size), prediction)
+
+
+@partial(jax.jit, static_argnums=0)
+def _prediction(task: Task, params: Params, state: State, x: PyTree) -> PyTree:
+    return task.net.apply(params, state, x)[0]
+
+
+def measure(task: Task, ts: TrainState, data: PyTree, *, batch_size: int) -> dict[str, Array]:
+    """Return what `evaluate` does, of data that have been checked."""
     size = sampling.length(data)
     values = _evaluate(task, ts.params, ts.state, data, min(batch_size, size))
     return {name: values[name] for name in ("loss", *(metric.name for metric in task.metrics))}
@@ -155,6 +180,8 @@ def _evaluate(task: Task, params: Params, state: State, data: PyTree, batch_size
 def predict(task: Task, ts: TrainState, x: PyTree, *, batch_size: int = 256) -> PyTree:
     """Return the network's outputs at inference for every row of `x`, batch by batch.
 
+    `x` is an array or a pytree of them, or a ``Dataset``, of which it takes ``x``.
+
     Law: the result does not depend on `batch_size`, up to rounding.
     Raises: DataError if there is no row, or leading axes differ; ValueError if ``batch_size < 1``.
 
@@ -166,6 +193,7 @@ def predict(task: Task, ts: TrainState, x: PyTree, *, batch_size: int = 256) -> 
     check_task(task)
     check_state("predict", ts)
     check_count("predict", "batch_size", batch_size)
+    x = x.x if hasattr(x, "arrays") else x
     return _predict(task, ts.params, ts.state, x, min(batch_size, sampling.length(x, where="x")))
 
 
@@ -179,8 +207,7 @@ def _predict(task: Task, params: Params, state: State, x: PyTree, batch_size: in
 
     def checked(y: Array) -> Array:
         if y.shape[:1] != (batch_size,):
-            fix = "end the net so that it does; an ensemble has its members in front: jnp.moveaxis(y, 0, 1)."
-            raise ShapeError("predict", f"the net must return a row for each of {batch_size}, got shape {y.shape}", fix)
+            raise _no_rows(y, batch_size)
         return y
 
     batches = lax.map(outputs, jnp.arange(-(-size // batch_size)))
@@ -203,6 +230,8 @@ def unpack(batch: PyTree) -> tuple[PyTree, PyTree, Array | None]:
 
 def check_task(task: Task) -> None:
     """Raise TypeError unless the parts of a task are what ``Task`` says, ValueError if two metrics share a name."""
+    if not hasattr(task, "optimizer"):
+        raise TypeError(f"expected a Task, got {type(task).__name__}: fn.Task(net, loss, optimizer) makes one")
     for part, functions in (("net", ("init", "apply")), ("optimizer", ("init", "update"))):
         thing = getattr(task, part)
         if not all(callable(getattr(thing, name, None)) for name in functions):
@@ -228,17 +257,34 @@ def check_state(where: str, ts: Any) -> None:
 
 def _losses(task: Task, prediction: PyTree, y: PyTree, size: int) -> Array:
     """Return the losses of a batch of `size` examples, after a check that they are of its examples."""
-    losses = task.loss(prediction, y)
-    shape = jnp.shape(losses)
-    if shape[:1] != (size,):
-        problem = f"must return one value per example, of shape ({size}, ...), got shape {shape}"
-        fix = "leave the mean to training: drop the .mean() at its end."
-        if shape:
-            fix = (
-                "have the net return a row for each example; of an ensemble, which has its members in front, the mean."
-            )
-        raise ShapeError("loss", problem, fix)
+    try:
+        losses = jnp.asarray(task.loss(prediction, y))
+    except ShapeError as error:
+        if _has_rows(prediction, size):
+            raise
+        raise _no_rows(prediction, size) from error
+    if losses.shape[:1] != (size,):
+        if not _has_rows(prediction, size):
+            raise _no_rows(prediction, size)
+        problem = f"must return one value per example, of shape ({size}, ...), got shape {losses.shape}"
+        raise ShapeError("loss", problem, "leave the mean to training: drop the .mean() at its end.")
+    if not jnp.issubdtype(losses.dtype, jnp.floating):
+        raise DtypeError("loss", f"must be real floating-point values, got {losses.dtype}", "a count has no gradient.")
     return losses
+
+
+def _has_rows(prediction: PyTree, size: int) -> bool:
+    return all(jnp.shape(leaf)[:1] == (size,) for leaf in jax.tree.leaves(prediction))
+
+
+def _no_rows(prediction: PyTree, size: int) -> ShapeError:
+    got = " and ".join(str(jnp.shape(leaf)) for leaf in jax.tree.leaves(prediction))
+    return ShapeError(
+        "net",
+        f"its output must have a row for each of the {size} examples, got shape {got}",
+        "give one example a batch axis, x[None], images a channel axis, (n, H, W, 1), and sequences one of features, "
+        "(n, time, 1); of an ensemble, which has its members in front, take the mean.",
+    )
 
 
 def _take(data: PyTree, rows: Int[Array, batch]) -> PyTree:

@@ -3,7 +3,7 @@
 A layer is anything with ``init`` and ``apply`` of the signatures of ``fnnet.core.Layer``, or a function array -> array.
 Compositions of several layers (``serial``, ``parallel``, ``residual``, ``shared``) give each child an entry of its own
 in parameters and state, and a key made of its name. Those of one layer (``repeat``, ``ensemble``, ``remat``,
-``precision``, ``stop_gradient``, ``named``, ``on_values``) have the entries of that layer.
+``precision``, ``stop_gradient``, ``inference``, ``named``, ``on_values``) have the entries of that layer.
 """
 
 from fnnet.activations import identity
@@ -12,7 +12,7 @@ from fnnet.compose.branches import add, as_tuple, bidirectional, concat, paralle
 from fnnet.compose.chains import serial
 from fnnet.compose.children import InitApply, LayerLike, apply_child, as_layer, child_key
 from fnnet.compose.copies import SharedLayer, ensemble, repeat, shared
-from fnnet.compose.wrappers import named, on_values, precision, remat, stop_gradient
+from fnnet.compose.wrappers import inference, named, on_values, precision, remat, stop_gradient
 
 __all__ = [
     "InitApply",
@@ -28,6 +28,7 @@ __all__ = [
     "concat",
     "ensemble",
     "identity",
+    "inference",
     "named",
     "on_values",
     "parallel",

@@ -12,6 +12,7 @@ from jax.ad_checkpoint import checkpoint_name
 
 from fnnet.core import Key, Layer, Params, Shaped, State, stateless
 from fnnet.errors import PathError, inside
+from fnnet.shapes import check_key
 
 
 @runtime_checkable
@@ -58,7 +59,7 @@ def child_key(key: Key, name: str) -> Key:
 def init_child(name: str, layer: Layer, key: Key, x: Shaped) -> tuple[Params, State]:
     """Return the parameters and the state of one child of a composition, made by its own key."""
     with inside(name):
-        return layer.init(child_key(key, name), x)
+        return _pair(layer, "init", "(params, state)", layer.init(child_key(check_key("init", key), name), x))
 
 
 def apply_child(
@@ -72,8 +73,17 @@ def apply_child(
     key = None if key is None else child_key(key, name)
     with inside(name), jax.named_scope(name):
         own_params, own_state = _part(layer, "parameters", params, name), _part(layer, "state", state, name)
-        y, new_state = layer.apply(own_params, own_state, x, key=key, train=train)
+        result = layer.apply(own_params, own_state, x, key=key, train=train)
+        y, new_state = _pair(layer, "apply", "(output, state)", result)
         return jax.tree.map(lambda leaf: checkpoint_name(leaf, name), y), new_state
+
+
+def _pair(layer: Layer, function: str, parts: str, result: Any) -> tuple[Any, Any]:
+    """Return what a child's function returned, TypeError unless it is a pair: a layer may be anyone's."""
+    if not isinstance(result, tuple) or len(result) != 2:
+        got = f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
+        raise TypeError(f"{layer.name}: {function} must return a pair {parts}, got {got}")
+    return result
 
 
 def _part(layer: Layer, what: str, tree: Params, name: str) -> Params:

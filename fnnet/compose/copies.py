@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fnnet import tree
 from fnnet.compose.children import LayerLike, apply_child, as_layer, child_key, entry, name_hash
 from fnnet.core import Key, Layer, Params, Shaped, State, stateless
 from fnnet.errors import ShapeError, inside
@@ -42,6 +43,7 @@ def repeat(layer: LayerLike, n: int, *, unroll: int = 1) -> Layer:
             _check_same(x, y)
             return y, s
 
+        _check_copies("repeat", params, n)
         return jax.lax.scan(body, x, (params, state, _copy_keys(layer, key, n)), length=n, unroll=unroll)
 
     return Layer("repeat", _init_copies(layer, n), apply)
@@ -70,6 +72,7 @@ def ensemble(layer: LayerLike, n: int) -> Layer:
         def member(p: Params, s: State, k: Key | None) -> tuple[Any, State]:
             return layer.apply(p, s, x, key=k, train=train)
 
+        _check_copies("ensemble", params, n)
         return jax.vmap(member, axis_size=n)(params, state, _copy_keys(layer, key, n))
 
     return Layer("ensemble", _init_copies(layer, n), apply)
@@ -153,6 +156,14 @@ def _place(
         return stateless("using", lambda x: function(own_params(), x))
 
     return SharedLayer(layer.name, init, apply, using)
+
+
+def _check_copies(where: str, params: Params, n: int) -> None:
+    """Raise ShapeError unless every parameter has a leading axis of n."""
+    for path, leaf in tree.flatten(params).items():
+        if jnp.shape(leaf)[:1] != (n,):
+            problem = f"the parameter {path!r} must have a leading axis of {n} copies, got shape {jnp.shape(leaf)}"
+            raise ShapeError(where, problem, "pass those that init of this same network made.")
 
 
 def _check_same(x: Any, y: Any) -> None:

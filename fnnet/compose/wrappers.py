@@ -1,4 +1,4 @@
-"""The same layer, run otherwise: recomputed, in another precision, without gradient, under a name, over values."""
+"""The same layer, run otherwise: recomputed, in another precision, held, under a name, over values."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ def stop_gradient(layer: LayerLike, *, of: Literal["output", "params"] = "output
     """Hold a layer constant under differentiation.
 
     Of the ``output``: no gradient reaches its parameters nor its input. Of the ``params``: its parameters are constants
-    and gradients pass through to the layers before it.
+    and gradients pass through to the layers before it. An optimizer may still move them, by a decay of the weights: to
+    keep them, ``fn.transforms.freeze``.
 
     Law: outputs are those of the layer; the gradients named above are zero, all others are those of the layer.
     Raises: ValueError if `of` is neither.
@@ -102,6 +103,27 @@ def stop_gradient(layer: LayerLike, *, of: Literal["output", "params"] = "output
         if of == "params":
             return layer.apply(jax.lax.stop_gradient(params), state, x, key=key, train=train)
         return jax.lax.stop_gradient(layer.apply(params, state, x, key=key, train=train))
+
+    return Layer(layer.name, layer.init, apply)
+
+
+def inference(layer: LayerLike) -> Layer:
+    """Run a layer as at inference in training too: no dropout, running statistics, its state left as it is.
+
+    For a part that is not to change, beside ``fn.transforms.freeze`` of its parameters.
+
+    Law: ``inference(f).apply(..., train=True)`` is ``f.apply(..., train=False)``.
+
+    >>> layer = inference(fn.dropout(0.5))
+    >>> layer.apply({}, {}, jnp.ones(2), train=True)[0]
+    Array([1., 1.], dtype=float32)
+    """
+    layer = as_layer(layer)
+
+    def apply(
+        params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
+    ) -> tuple[Any, State]:
+        return layer.apply(params, state, x, train=False)
 
     return Layer(layer.name, layer.init, apply)
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from fnnet import sampling, tree
+from fnnet.core import Masked
 from fnnet.errors import DataError, DtypeError
 
 
@@ -57,6 +58,8 @@ def take(data: Any, rows: Any) -> Any:
 def check(data: PyTree, batch_size: int | None = None) -> None:
     """Raise unless `data` can be trained on: rows that agree, numbers that are finite, and enough rows for a batch.
 
+    The padding of a ``Masked`` may hold anything.
+
     Raises: DataError for data that are empty, of unequal lengths, not finite (with the first place and how many), of
     negative weights, or fewer than `batch_size`; DtypeError for an array that does not hold numbers.
 
@@ -70,7 +73,7 @@ def check(data: PyTree, batch_size: int | None = None) -> None:
     if batch_size is not None:
         sampling.check_batch_size(rows, batch_size)
     features = data.features if isinstance(data, Dataset) else ()
-    for name, leaf in tree.flatten(_named(data)).items():
+    for name, leaf in tree.flatten(_zero_padding(_named(data))).items():
         _check_finite(name or "the array", np.asarray(leaf), features if name == "x" else ())
         if name == "weight" and (np.asarray(leaf) < 0).any():
             row = int(np.argmax((np.asarray(leaf) < 0).reshape(rows, -1).any(1)))
@@ -93,6 +96,8 @@ def split(
     >>> sorted(train[1].tolist()), sorted(test[1].tolist())
     ([0, 0, 0, 1, 1, 1], [0, 0, 1, 1])
     """
+    if isinstance(fractions, int | float):
+        raise ValueError(f"split: fractions must be one for each part, such as (0.8, 0.2), got {fractions}")
     fractions = tuple(float(fraction) for fraction in fractions)
     if not fractions or min(fractions) <= 0 or not math.isclose(sum(fractions), 1, abs_tol=1e-6):
         raise ValueError(f"split: fractions must be positive with sum 1, got {fractions}")
@@ -114,6 +119,19 @@ def _named(data: PyTree) -> PyTree:
     if isinstance(data, tuple) and not hasattr(data, "_fields") and len(data) <= 3:
         return dict(zip(("x", "y", "weight"), data, strict=False))
     return data
+
+
+def _zero_padding(data: PyTree) -> PyTree:
+    """Return `data` with zeros for the padding of every ``Masked``, which may hold anything."""
+
+    def zeroed(node: Any) -> Any:
+        if not isinstance(node, Masked):
+            return node
+        values, mask = np.asarray(node.values), np.asarray(node.mask)
+        real = mask.reshape(mask.shape + (1,) * (values.ndim - mask.ndim))
+        return {"values": np.where(real, values, np.zeros((), values.dtype)), "mask": mask}
+
+    return jax.tree.map(zeroed, data, is_leaf=lambda node: isinstance(node, Masked))
 
 
 def _check_finite(name: str, array: np.ndarray, features: Sequence[str]) -> None:

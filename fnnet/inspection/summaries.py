@@ -65,10 +65,18 @@ def summary(net: Layer, x: Shaped) -> Summary:
     the body of ``repeat``, stands once.
 
     Law: the parameters of the rows add up to those of the network.
+    Raises: TypeError for another net, or an example that is no array.
 
     >>> print(fn.summary(fn.serial(fn.dense(4), jax.nn.relu, fn.dense(2)), jnp.ones((1, 3))).rows[0])
     SummaryRow(path='dense_0', shape=(1, 4), dtype='float32', parameters=16)
     """
+    if not hasattr(net, "apply"):
+        fix = ": pass task.net" if hasattr(net, "net") else ""
+        raise TypeError(f"summary: the net must have the functions init and apply, got {type(net).__name__}{fix}")
+    for leaf in jax.tree.leaves(x):
+        if not hasattr(leaf, "dtype"):
+            fix = "an example batch or jax.ShapeDtypeStruct(shape, dtype)"
+            raise TypeError(f"summary: x must be an array, {fix}, got {type(leaf).__name__}: {leaf!r}")
     x = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), x)
     params, state = jax.eval_shape(net.init, jax.random.key(0), x)
 

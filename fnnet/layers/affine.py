@@ -32,8 +32,8 @@ def dense(
 
     Law: ``dense(n, activation=f)`` is ``serial(dense(n, kernel_init=matching_initializer(f)), f)``.
     Raises: ValueError unless `features` is a whole number of at least 1; TypeError unless `activation` is a function;
-    ShapeError if the last axis is not the one
-    `init` saw; DtypeError for integers; PathError where `params` lacks an entry.
+    ShapeError if the last axis is not the one `init` saw, or `params` are those of other `features`; DtypeError for
+    integers; PathError where `params` lacks an entry.
 
     >>> layer = dense(3)
     >>> params, _ = layer.init(jax.random.key(0), jnp.ones((2, 5)))
@@ -52,7 +52,7 @@ def dense(
     def apply(
         params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
     ) -> tuple[Any, State]:
-        kernel = parameter("dense", params, "kernel")
+        kernel = parameter("dense", params, "kernel", (None, features))
         check_last_axis("dense", x, kernel.shape[0])
         y = add_bias("dense", params, jnp.matmul(x, kernel), bias_init)
         return (y if activation is None else activation(y)), state
@@ -71,4 +71,4 @@ def init_affine(
 
 def add_bias(where: str, params: Params, y: Array, bias_init: Initializer | None) -> Array:
     """Return y + bias, or y for a layer that has none, its `bias_init` being None."""
-    return y if bias_init is None else y + align(parameter(where, params, "bias"), y)
+    return y if bias_init is None else y + align(parameter(where, params, "bias", y.shape[-1:]), y)

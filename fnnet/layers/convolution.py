@@ -83,7 +83,7 @@ def conv(
         return _correlate(x, kernel, strides, steps, groups, pairs)
 
     init = _init("conv", features, window, groups, activation, kernel_init, bias_init)
-    return Layer("conv", init, _apply("conv", convolve, groups, activation, bias_init))
+    return Layer("conv", init, _apply("conv", features, window, convolve, groups, activation, bias_init))
 
 
 def conv_transpose(
@@ -151,7 +151,7 @@ def conv_transpose(
         return _correlate(x, kernel, (1,) * len(window), steps, groups, pairs, spacing=strides)
 
     init = _init(where, features, window, groups, activation, kernel_init, bias_init)
-    return Layer(where, init, _apply(where, convolve, groups, activation, bias_init))
+    return Layer(where, init, _apply(where, features, window, convolve, groups, activation, bias_init))
 
 
 def _init(
@@ -186,6 +186,8 @@ def _init(
 
 def _apply(
     where: str,
+    features: int,
+    window: tuple[int, ...],
     convolve: Callable[[Array, Array], Array],
     groups: int,
     activation: Callable[[Any], Any] | None,
@@ -194,8 +196,8 @@ def _apply(
     def apply(
         params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
     ) -> tuple[Any, State]:
-        kernel = parameter(where, params, "kernel")
-        check_spatial(where, x, kernel.ndim - 2)
+        kernel = parameter(where, params, "kernel", (*window, None, features))
+        check_spatial(where, x, len(window))
         check_last_axis(where, x, kernel.shape[-2] * groups)
         y = add_bias(where, params, convolve(x, kernel), bias_init)
         return (y if activation is None else activation(y)), state

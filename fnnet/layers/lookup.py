@@ -44,7 +44,7 @@ def embedding(
         indices = x.values if isinstance(x, Masked) else x
         _check_integers(indices)
         indices = jnp.asarray(indices)
-        table = parameter("embedding", params, "table")
+        table = parameter("embedding", params, "table", (vocabulary, features))
         # A bound that the indices' own type cannot hold would wrap round.
         indices = indices if indices.dtype.itemsize >= 4 else indices.astype(jnp.int32)
         known = (indices >= 0) & (indices < vocabulary)

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from fnnet.core import Key, Layer, Params, Shaped, State
 from fnnet.dtypes import dtype_of
@@ -13,7 +14,7 @@ from fnnet.layers.windows import check_spatial
 from fnnet.shapes import check_count, check_floating, check_key
 
 
-def dropout(rate: float) -> Layer:
+def dropout(rate: float | Array) -> Layer:
     r"""Set each element to zero with probability `rate` in training (Srivastava et al. 2014).
 
     :math:`y = m x / (1 - \text{rate})`, m one with probability 1 − rate, else zero: scaled in training ("inverted"), so
@@ -31,7 +32,7 @@ def dropout(rate: float) -> Layer:
     return _noise("dropout", rate, shared_axes=0, per_channel=True)
 
 
-def channel_dropout(rate: float, *, dims: int = 2) -> Layer:
+def channel_dropout(rate: float | Array, *, dims: int = 2) -> Layer:
     """Set whole channels of an example to zero with probability `rate` in training (Tompson et al. 2015, §3.2).
 
     As ``dropout``, but one draw serves all `dims` spatial axes: neighbours, being alike, would tell what is missing.
@@ -45,7 +46,7 @@ def channel_dropout(rate: float, *, dims: int = 2) -> Layer:
     return _noise("channel_dropout", rate, shared_axes=check_count("channel_dropout", "dims", dims), per_channel=True)
 
 
-def drop_path(rate: float, *, dims: int = 2) -> Layer:
+def drop_path(rate: float | Array, *, dims: int = 2) -> Layer:
     r"""Set all of an example to zero with probability `rate` in training: stochastic depth (Huang et al. 2016, eq. 2).
 
     Within a residual branch it skips the branch, :math:`y = x + m f(x) / (1 - \text{rate})`; the paper scales at
@@ -60,9 +61,10 @@ def drop_path(rate: float, *, dims: int = 2) -> Layer:
     return _noise("drop_path", rate, shared_axes=check_count("drop_path", "dims", dims, least=0), per_channel=False)
 
 
-def _noise(where: str, rate: float, *, shared_axes: int, per_channel: bool) -> Layer:
+def _noise(where: str, rate: float | Array, *, shared_axes: int, per_channel: bool) -> Layer:
     """Return the layer that drops by one draw along `shared_axes` axes before the last, and perhaps the last."""
-    if not 0 <= rate < 1:
+    traced = isinstance(rate, jax.core.Tracer)  # where a layer is made inside vmap, to sweep the rate
+    if not traced and not 0 <= rate < 1:
         raise ValueError(f"{where}: rate must be at least 0 and less than 1, got {rate}")
     spatial = shared_axes > 0 or not per_channel
 
@@ -80,7 +82,7 @@ def _noise(where: str, rate: float, *, shared_axes: int, per_channel: bool) -> L
         params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
     ) -> tuple[Any, State]:
         check(x)
-        if not train or rate == 0:
+        if not train or (not traced and rate == 0):
             return x, state
         shared = range(x.ndim - 1 - shared_axes, x.ndim - 1 if per_channel else x.ndim)
         shape = tuple(1 if axis in shared else n for axis, n in enumerate(x.shape))

@@ -20,7 +20,7 @@ from fnnet.shapes import align, check_count, check_floating, check_last_axis, ch
 
 def batch_norm(
     *,
-    momentum: float = 0.99,
+    momentum: float | Array = 0.99,
     eps: float = 1e-5,
     axis_name: str | tuple[str, ...] | None = None,
     scale_init: Initializer | None = ones,
@@ -50,7 +50,7 @@ def batch_norm(
     >>> y.round(3).ravel(), state["mean"].round(3)
     (Array([-1.,  1.], dtype=float32), Array([0.2], dtype=float32))
     """
-    if not 0 <= momentum <= 1:
+    if not isinstance(momentum, jax.core.Tracer) and not 0 <= momentum <= 1:
         raise ValueError(f"batch_norm: momentum must be between 0 and 1, got {momentum}")
     _check_eps("batch_norm", eps)
     inits = _given(scale_init, bias_init)
@@ -304,7 +304,7 @@ def _near_mean(rows: Array, weight: Array | None) -> Array:
     return jnp.where(count > 0, mean, rows[jnp.argmax(weight)])
 
 
-def _towards(state: State, batch: dict[str, Array], momentum: float) -> State:
+def _towards(state: State, batch: dict[str, Array], momentum: float | Array) -> State:
     """Return the running statistics after those of one more batch."""
     return {name: momentum * old + (1 - momentum) * batch[name].astype(old.dtype) for name, old in state.items()}
 

@@ -101,7 +101,7 @@ def learned_positions(length: int, *, table_init: Initializer | None = None) -> 
         params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
     ) -> tuple[Any, State]:
         values, _ = unpack("learned_positions", x)
-        table = parameter("learned_positions", params, "table")
+        table = parameter("learned_positions", params, "table", (length, None))
         check_last_axis("learned_positions", values, table.shape[1])
         if values.shape[-2] > length:
             raise ShapeError(

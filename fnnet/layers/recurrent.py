@@ -51,7 +51,7 @@ def rnn(
         return (activation(z + h @ params["recurrent"]),)
 
     init = _init_gates("rnn", features, 1, kernel_init, recurrent_init, bias_init)
-    return Layer("rnn", init, _scan_time("rnn", features, 1, step, reverse, bias_init))
+    return Layer("rnn", init, _scan_time("rnn", features, 1, 1, step, reverse, bias_init))
 
 
 def lstm(
@@ -96,7 +96,7 @@ def lstm(
             return params, state
         return params | {"bias": params["bias"].at[features : 2 * features].add(forget_bias)}, state
 
-    return Layer("lstm", init, _scan_time("lstm", features, 2, step, reverse, bias_init))
+    return Layer("lstm", init, _scan_time("lstm", features, 4, 2, step, reverse, bias_init))
 
 
 def gru(
@@ -132,7 +132,7 @@ def gru(
         r, u, n = jnp.split(z, 3, axis=-1)
         hr, hu, hn = jnp.split(h @ params["recurrent"], 3, axis=-1)
         update = jax.nn.sigmoid(u + hu)
-        hn = hn if bias_init is None else hn + align(parameter("gru", params, "reset_bias"), hn)
+        hn = hn if bias_init is None else hn + align(parameter("gru", params, "reset_bias", (features,)), hn)
         new = jnp.tanh(n + jax.nn.sigmoid(r + hr) * hn)
         return ((1 - update) * new + update * h,)
 
@@ -144,7 +144,7 @@ def gru(
             return params, state
         return params | {"reset_bias": bias_init(jax.random.fold_in(key, 3), (features,), params["bias"].dtype)}, state
 
-    return Layer("gru", init, _scan_time("gru", features, 1, step, reverse, bias_init))
+    return Layer("gru", init, _scan_time("gru", features, 3, 1, step, reverse, bias_init))
 
 
 def _init_gates(
@@ -182,6 +182,7 @@ def _init_gates(
 def _scan_time(
     where: str,
     features: int,
+    gates: int,
     carried: int,
     step: Callable[[Params, tuple[Array, ...], Array], tuple[Array, ...]],
     reverse: bool,
@@ -196,7 +197,8 @@ def _scan_time(
         params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
     ) -> tuple[Any, State]:
         values, mask = unpack(where, x)
-        kernel, _ = (parameter(where, params, name) for name in ("kernel", "recurrent"))
+        kernel = parameter(where, params, "kernel", (None, gates * features))
+        parameter(where, params, "recurrent", (features, gates * features))
         check_last_axis(where, values, kernel.shape[0])
         z = jnp.moveaxis(add_bias(where, params, values @ kernel, bias_init), -2, 0)
         real = None if mask is None else jnp.moveaxis(mask, -1, 0)[..., None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -262,6 +264,8 @@ def _one_or_nan(valid: Array, like: Array) -> Array:
 
 def _weights(where: str, name: str, weights: ArrayLike, z: Array) -> Array:
     """Return one weight for each of the logits' last axis, in their dtype."""
+    if isinstance(weights, Mapping):
+        raise TypeError(f"{where}: {name} must be an array with one weight a class, in their order, got a dict")
     w = jnp.asarray(weights).astype(z.dtype)
     if w.shape != z.shape[-1:]:
         problem = f"{name} must have shape {z.shape[-1:]}, got {w.shape}"

@@ -17,7 +17,12 @@ from fnnet.errors import DtypeError
 
 def widen(grads: Params) -> Params:
     """Return the leaves in at least float32: moments of bfloat16 and float16 parameters are kept so."""
-    return tree.map(lambda g: jnp.asarray(g).astype(wide_dtype(g)), grads)
+    return tree.map(widened, grads)
+
+
+def widened(leaf: Any) -> Array:
+    """Return one leaf in at least float32."""
+    return jnp.asarray(leaf).astype(wide_dtype(leaf))
 
 
 def narrow(updates: Params, like: Params) -> Params:
@@ -81,14 +86,16 @@ def _root_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Arr
 
 
 def norm(params: Params) -> Array:
-    """Return the norm of all leaves as one vector, of values whose squares overflow too."""
+    """Return the norm of all leaves as one vector; squares that overflow or vanish are those of scaled values."""
     size = root(tree.squared_norm(params))
+    exact = jnp.isfinite(size) & (size > jnp.finfo(size.dtype).tiny ** 0.5 * 1e6)
 
     def scaled() -> Array:
-        largest = reduce(jnp.maximum, [jnp.max(jnp.abs(x)).astype(size.dtype) for x in jax.tree.leaves(params)])
-        return largest * root(tree.squared_norm(tree.map(lambda x: over(x, largest), params)))
+        largest = reduce(jnp.maximum, [leaf_norm(widened(x)).astype(size.dtype) for x in jax.tree.leaves(params)])
+        unit = jnp.where(largest > 0, largest, 1)
+        return unit * root(tree.squared_norm(tree.map(lambda x: over(widened(x), unit), params)))
 
-    return jax.lax.cond(jnp.isfinite(size), lambda: size, scaled) if jax.tree.leaves(params) else size
+    return jax.lax.cond(exact, lambda: size, scaled) if jax.tree.leaves(params) else size
 
 
 def leaf_norm(x: Array, axes: tuple[int, ...] | None = None) -> Array:

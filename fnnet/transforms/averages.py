@@ -24,6 +24,11 @@ class AverageState(NamedTuple):
     weight: Array
     hyperparams: dict[str, Array]
 
+    @property
+    def last_link(self) -> bool:
+        """Say to `chain` that no update is to change after it is averaged."""
+        return True
+
 
 def average(decay: Number = 0.999) -> Optimizer:
     r"""Keep the exponential moving average of the parameters; updates pass unchanged. The last link of a chain.

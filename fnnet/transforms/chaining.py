@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
+import jax
+
 from fnnet.core import Optimizer, Params, extras_taken
 from fnnet.transforms.arithmetic import narrow, widen
 
@@ -30,7 +32,8 @@ def chain(*transforms: InitUpdate) -> Optimizer:
     and at the end: what goes from link to link neither overflows nor vanishes.
 
     Laws: ``chain()`` is the identity; ``chain(chain(f, g), h)`` and ``chain(f, chain(g, h))`` make the same updates.
-    Raises: TypeError if one of the transforms has no ``init`` and ``update``.
+    Raises: TypeError if one of the transforms has no ``init`` and ``update``; ValueError, at init, for an average of
+    the parameters that is not the last link.
 
     >>> optimizer = chain(fn.transforms.scale(2.0), fn.transforms.scale(3.0))
     >>> optimizer.update({"w": jnp.ones(1)}, optimizer.init({"w": jnp.ones(1)}))[0]
@@ -40,7 +43,10 @@ def chain(*transforms: InitUpdate) -> Optimizer:
     ours = [isinstance(transform, Optimizer) for transform in transforms]
 
     def init(params: Params) -> tuple[Any, ...]:
-        return tuple(member.init(params) for member in members)
+        states = tuple(member.init(params) for member in members)
+        if any(_has_last_link(state) for state in states[:-1]):
+            raise ValueError("chain: an average of the parameters must be the last link, to see the final updates")
+        return states
 
     def update(
         grads: Params, state: tuple[Any, ...], params: Params = None, **extra: Any
@@ -54,6 +60,13 @@ def chain(*transforms: InitUpdate) -> Optimizer:
         return narrow(updates, grads), tuple(new_states)
 
     return Optimizer(init, update)
+
+
+def _has_last_link(state: Any) -> bool:
+    def last(node: Any) -> bool:
+        return getattr(node, "last_link", False) is True
+
+    return any(last(node) for node in jax.tree.leaves(state, is_leaf=last))
 
 
 def _check_parts(state: Any, count: int) -> None:

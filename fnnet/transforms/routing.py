@@ -56,7 +56,8 @@ def freeze(optimizer: InitUpdate, patterns: str | Iterable[str]) -> Optimizer:
     """Train by `optimizer` all but the parameters that any of the `patterns` matches: those stay as they are.
 
     A frozen leaf takes no memory for moments, and its gradient enters no norm: put clipping inside,
-    ``freeze(chain(clip_by_global_norm(1.0), adam(1e-3)), "body")``.
+    ``freeze(chain(clip_by_global_norm(1.0), adam(1e-3)), "body")``. What a layer keeps in the network's state, as
+    ``batch_norm`` its statistics, is no parameter and goes on changing, unless ``fn.compose.inference`` holds it.
     Raises: PathError, at init, if a pattern matches no leaf.
 
     >>> optimizer = freeze(fn.transforms.scale(2.0), "body")

@@ -23,6 +23,7 @@ ScalarOrSchedule: TypeAlias = Number | Callable[[Array], Array]
 _BELOW_ONE = frozenset({"b1", "b2", "momentum", "decay", "rho", "c1", "c2"})
 _POSITIVE = frozenset({"max_norm", "max_value", "max_rms", "clipping", "every", "patience"})
 _SIGNED = frozenset({"factor"})
+_WHOLE = frozenset({"every"})
 _UNBOUNDED = frozenset({"max_norm", "max_value", "max_rms", "clipping", "patience"})  # infinite: never acts
 
 
@@ -55,6 +56,8 @@ def check_number(where: str, name: str, value: Any) -> None:
         raise ValueError(f"{where}: {name} must be {least}, got {value}")
     if name not in _UNBOUNDED and not np.all(np.isfinite(known)):
         raise ValueError(f"{where}: {name} must be finite, got {value}")
+    if name in _WHOLE and not np.all(known == np.round(known)):
+        raise ValueError(f"{where}: {name} must be a whole number, got {value}")
     if name in _BELOW_ONE and not np.all(known < 1):
         raise ValueError(f"{where}: {name} must be below 1, got {value}")
 
@@ -68,6 +71,8 @@ def hyperparams(opt_state: PyTree) -> dict[str, Array]:
     >>> hyperparams(optimizer.init({"w": jnp.ones(2)}))
     {'0/max_norm': Array(1., dtype=float32), '1/factor': Array(0.5, dtype=float32)}
     """
+    if hasattr(opt_state, "init") and hasattr(opt_state, "update"):
+        raise TypeError("hyperparams: expected an optimizer's state, got the optimizer: pass optimizer.init(params)")
     leaves = jax.tree_util.tree_leaves_with_path(opt_state)
     return {_number_path(path): leaf for path, leaf in leaves if _field(path) in ("hyperparams", "scheduled")}
 

@@ -1,4 +1,4 @@
-"""remat, precision, stop_gradient, named, on_values and collapse."""
+"""remat, precision, stop_gradient, inference, named, on_values and collapse."""
 
 import chex
 import jax
@@ -7,7 +7,18 @@ import numpy as np
 import pytest
 from toys import counter, linear, noise
 
-from fnnet.compose import collapse, named, on_values, precision, remat, repeat, residual, serial, stop_gradient
+from fnnet.compose import (
+    collapse,
+    inference,
+    named,
+    on_values,
+    precision,
+    remat,
+    repeat,
+    residual,
+    serial,
+    stop_gradient,
+)
 from fnnet.core import Masked
 from fnnet.errors import DataError, ShapeError
 
@@ -112,6 +123,18 @@ def test_precision_leaves_integers_and_what_it_is_not_told():
 def test_precision_takes_floating_dtypes_only():
     with pytest.raises(ValueError, match="precision: compute must be a floating-point dtype or None, got 'int8'"):
         precision(linear(2), compute="int8")
+
+
+def test_inference_is_the_layer_out_of_training():
+    """Its statistics, its noise and its key play no part; nor does training change its state."""
+    layer = serial(counter(), noise(), linear(2))
+    params, state = layer.init(KEY, X)
+    y, kept = inference(layer).apply(params, state, X, train=True)
+    chex.assert_trees_all_equal((y, kept), layer.apply(params, state, X))
+    moved, changed = layer.apply(params, state, X, key=KEY, train=True)
+    assert not jnp.allclose(y, moved)
+    with pytest.raises(AssertionError):
+        chex.assert_trees_all_equal(changed, state)
 
 
 def test_stop_gradient_stops_what_it_says():

@@ -62,3 +62,15 @@ def test_the_first_average_is_a_copy():
     """The state shares no buffer with the parameters, so that a step may be given both to use up."""
     pointers = [x.unsafe_buffer_pointer() for x in tree_leaves((PARAMS, transforms.average().init(PARAMS)))]
     assert len(set(pointers)) == len(pointers)
+
+
+@pytest.mark.parametrize("make", [transforms.average, transforms.polyak_average])
+def test_an_average_is_the_last_link(make):
+    """Before another link it would add up updates that are not those made; so too within a chain in a chain."""
+    for links in (
+        (make(), transforms.scale(-0.1)),
+        (transforms.chain(optimizers.sgd(0.1), make()), transforms.scale(2.0)),
+    ):
+        with pytest.raises(ValueError, match="chain: an average of the parameters must be the last link"):
+            transforms.chain(*links).init(PARAMS)
+    transforms.chain(transforms.chain(optimizers.sgd(0.1), make())).init(PARAMS)

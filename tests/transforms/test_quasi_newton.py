@@ -1,11 +1,12 @@
 """L-BFGS: what a search does that finds no step, or no end, and how the memory begins again."""
 
 import chex
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fnnet import transforms, tree
+from fnnet import optimizers, transforms, tree
 
 W = {"w": jnp.array([2.0, -1.0])}
 
@@ -59,3 +60,22 @@ def test_the_memory_begins_again_after_no_step():
         again.update({"w": curvature * following}, fresh, {"w": following})[0],
         rtol=1e-5,
     )
+
+
+def test_gradients_too_small_to_square_lead_on():
+    """Down exp(-w), step by step, until float32 has no smaller number: then it stays, finite."""
+
+    def value_fn(params):
+        return jnp.exp(-params["w"]).sum()
+
+    optimizer = optimizers.lbfgs()
+    params = {"w": jnp.zeros(1)}
+
+    def step(carry, _):
+        params, state = carry
+        updates, state = optimizer.update(jax.grad(value_fn)(params), state, params, value_fn=value_fn)
+        return (tree.add(params, updates), state), params["w"]
+
+    (params, _), path = jax.lax.scan(step, (params, optimizer.init(params)), None, length=150)
+    assert jnp.all(jnp.diff(path[:, 0]) >= 0)
+    assert 86 < params["w"] < 89  # -log of the smallest normal number is 87.3

@@ -84,6 +84,7 @@ def test_two_states_share_no_buffer():
             "factor must be at least 0 and below 1, got 1.0",
         ),
         (lambda: optimizers.lbfgs(c1=0.5, c2=0.5), "c1 must be below c2, got c1=0.5 and c2=0.5"),
+        (lambda: transforms.accumulate(optimizers.sgd(0.1), 2.5), "accumulate: every must be a whole number, got 2.5"),
         (lambda: transforms.reduce_on_plateau(1j), "reduce_on_plateau: factor must be a real number, got 1j"),
         (lambda: transforms.reduce_on_plateau("a"), "reduce_on_plateau: factor must be a real number, got 'a'"),
         (lambda: transforms.reduce_on_plateau(jnp.ones(2)), "reduce_on_plateau: factor must be one number"),

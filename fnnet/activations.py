@@ -289,8 +289,8 @@ _INITIALIZERS = {row.function: row.initializer for row in TABLE}
 
 def check_activation(where: str, activation: Any) -> None:
     """Raise TypeError unless `activation` is a function of an array, or None."""
-    if hasattr(activation, "apply") or getattr(activation, "__module__", "").startswith("fnnet.layers"):
-        raise TypeError(f"{where}: activation must be a function, not a layer: serial({where}(...), prelu())")
+    if hasattr(activation, "apply") or str(getattr(activation, "__module__", "")).startswith("fnnet.layers."):
+        raise TypeError(f"{where}: activation must be a function, not a layer: serial({where}(...), layer)")
     if activation is not None and not callable(activation):
         raise TypeError(f"{where}: activation must be a function such as jax.nn.relu, got {activation!r}")
 

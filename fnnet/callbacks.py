@@ -64,7 +64,8 @@ def describe(logs: dict[str, Any]) -> str:
     >>> callbacks.describe({"epoch": 1.0, "step": 8, "loss": 0.25, "val_accuracy": 0.5})
     'loss 0.2500  val_accuracy 0.5000'
     """
-    scalars = {name: v for name, v in logs.items() if name not in ("epoch", "step") and not getattr(v, "ndim", 0)}
+    numbers = {name: v for name, v in logs.items() if isinstance(v, int | float) or getattr(v, "ndim", 1) == 0}
+    scalars = {name: v for name, v in numbers.items() if name not in ("epoch", "step")}
     return "  ".join(f"{name} {format_scalar(float(value))}" for name, value in scalars.items())
 
 
@@ -136,7 +137,7 @@ def _bar(title: str, console: Any) -> Callback:
         nonlocal warm
         if event.kind == "start":
             logs.clear()
-            warm = None
+            words.plain, warm = "compiling", None
             for task in bar.task_ids:  # of an earlier run
                 bar.remove_task(task)
             bar.add_task(title, total=event.steps, completed=event.step, rate="")

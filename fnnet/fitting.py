@@ -67,7 +67,7 @@ def fit(
     (3, (3,))
     """
     training.check_task(task)
-    _check_host((data, key, state))
+    _check_host((data, validation, key, state))
     _check_callbacks(callbacks)
     check_count("fit", "batch_size", batch_size)
     count = _count(key, state, epochs, steps)
@@ -181,7 +181,7 @@ def _tell(
     event = Event(kind, step, plan.last, plan.per_epoch, plan.batch_size, seconds, logs, ts)
     answers: list[Any] = [callback(event) for callback in callbacks]
     for callback, answer in zip(callbacks, answers, strict=True):
-        if answer is not None and not isinstance(answer, bool | np.bool_):
+        if answer is not None and (np.ndim(answer) or np.asarray(answer).dtype != bool):
             name = getattr(callback, "__name__", repr(callback))
             fix = f"; call it, {name}(), to make the callback" if callable(answer) else ""
             raise TypeError(f"fit: a callback must return True (stop), False or None, {name} returned {answer!r}{fix}")

@@ -94,11 +94,11 @@ def _fits(found: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
     return len(found) == len(shape) and all(b in (a, None) for a, b in zip(found, shape, strict=True))
 
 
-def check_key(where: str, key: Key | None) -> Key:
+def check_key(where: str, key: Key | None, *, when: str = " when train=True") -> Key:
     """Return `key`, or raise KeyMissingError if there is none, or something else in its place."""
     if key is None:
-        problem, fix = "needs a random key when train=True, got key=None", "pass key=jax.random.key(seed) to apply."
-        raise KeyMissingError(where, problem, fix)
+        fix = "pass key=jax.random.key(seed)" + (" to apply." if when else ".")
+        raise KeyMissingError(where, f"needs a random key{when}, got key=None", fix)
     dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
     if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape != ():
         raise KeyMissingError(where, f"needs one random key, got an array of them of shape {shape}", "pass keys[0].")

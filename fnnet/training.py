@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, PyTree
 
@@ -31,7 +32,7 @@ def init(task: Task, key: Key, x: Shaped) -> TrainState:
     0
     """
     check_task(task)
-    check_key("init", key)
+    check_key("init", key, when="")
     params, state = task.net.init(jax.random.fold_in(key, _INIT), x)
     return TrainState(jnp.zeros((), jnp.int32), params, state, task.optimizer.init(params), key)
 
@@ -48,8 +49,9 @@ def step(task: Task, ts: TrainState, batch: PyTree) -> tuple[TrainState, Logs]:
     conjugated, so that ``params - rate * grads`` descends.
 
     Returns the next state and ``{"loss": scalar}``, the objective before the update.
-    Raises: DataError for another batch; ShapeError unless the loss returns one value per example, or if the weights do
-    not fit them.
+    Raises: TypeError as ``init``; DataError for another batch; ShapeError unless the loss returns one value per
+    example, if the weights do not fit them, or if the net's state is not like that of its init; DtypeError unless the
+    losses are floating-point.
 
     >>> task = fn.Task(fn.dense(1), fn.losses.squared_error, fn.sgd(0.1))
     >>> x, y = jnp.array([[1.0], [2.0]]), jnp.array([[2.0], [4.0]])
@@ -63,7 +65,7 @@ def step(task: Task, ts: TrainState, batch: PyTree) -> tuple[TrainState, Logs]:
 
     def objective(params: Params) -> tuple[Float[Array, ""], State]:
         prediction, state = task.net.apply(params, ts.state, x, key=key, train=True)
-        return _mean(_losses(task, prediction, y, sampling.length(x)), weight), state
+        return _mean(_losses(task.loss, prediction, y, sampling.length(x)), weight), state
 
     (loss, state), grads = jax.value_and_grad(objective, has_aux=True)(ts.params)
     if difference := tree.difference(state, ts.state):
@@ -113,8 +115,9 @@ def evaluate(task: Task, ts: TrainState, data: PyTree, *, batch_size: int = 256)
 
     `data` is ``(x, y)``, ``(x, y, weight)`` or a ``Dataset``. Exact over a ragged last batch: missing rows weigh
     nothing. Compiled once for each task and shape of the data.
-    Raises: DataError for other or empty data, leading axes that differ, or targets that the loss refuses;
-    ValueError if ``batch_size < 1``; and as ``init`` and ``step`` do.
+    Targets in NumPy arrays are checked, those on a device are not waited for: a bad label makes the result NaN.
+    Raises: DataError for other or empty data, or leading axes that differ; ValueError if ``batch_size < 1``; what the
+    loss raises; and as ``init`` and ``step`` do.
 
     >>> task = fn.Task(jnp.negative, fn.losses.absolute_error, fn.sgd(0.1), (fn.metrics.mean_squared_error(),))
     >>> task = task._replace(net=fn.as_layer(task.net))
@@ -126,7 +129,9 @@ def evaluate(task: Task, ts: TrainState, data: PyTree, *, batch_size: int = 256)
     check_state("evaluate", ts)
     check_count("evaluate", "batch_size", batch_size)
     data = getattr(data, "arrays", data)
-    check_targets(task, ts, data)
+    _, y, _ = unpack(data)
+    if all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(y)):
+        check_targets(task, ts, data)
     return measure(task, ts, data, batch_size=batch_size)
 
 
@@ -135,8 +140,12 @@ def check_targets(task: Task, ts: TrainState, data: PyTree) -> None:
     x, y, _ = unpack(data)
     size = sampling.length(data)
     prediction = _prediction.eval_shape(task, ts.params, ts.state, x)
-    with inside("targets") if _has_rows(prediction, size) else nullcontext():
-        jax.eval_shape(lambda z: _losses(task, z, y, size), prediction)
+
+    def loss(z: PyTree, y: PyTree) -> Array:
+        with inside("targets"):
+            return task.loss(z, y)
+
+    jax.eval_shape(lambda z: _losses(loss, z, y, size), prediction)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -162,7 +171,7 @@ def _evaluate(task: Task, params: Params, state: State, data: PyTree, batch_size
         real = (rows < size).astype(total.dtype)
         weight = real if weight is None else weight.astype(total.dtype) * align(real, weight, axis=0)
         prediction, _ = task.net.apply(params, state, x)
-        losses = _losses(task, prediction, y, batch_size).astype(total.dtype)
+        losses = _losses(task.loss, prediction, y, batch_size).astype(total.dtype)
         weights = spread("data", weight, losses)
         accumulators = tuple(
             metric.update(acc, prediction, y, weight) for metric, acc in zip(task.metrics, accumulators, strict=True)
@@ -255,10 +264,10 @@ def check_state(where: str, ts: Any) -> None:
         raise TypeError(f"{where}: expected a TrainState, as init and run return it, got {type(ts).__name__}{fix}")
 
 
-def _losses(task: Task, prediction: PyTree, y: PyTree, size: int) -> Array:
+def _losses(loss: Callable[[Any, Any], Array], prediction: PyTree, y: PyTree, size: int) -> Array:
     """Return the losses of a batch of `size` examples, after a check that they are of its examples."""
     try:
-        losses = jnp.asarray(task.loss(prediction, y))
+        losses = jnp.asarray(loss(prediction, y))
     except ShapeError as error:
         if _has_rows(prediction, size):
             raise
@@ -274,7 +283,7 @@ def _losses(task: Task, prediction: PyTree, y: PyTree, size: int) -> Array:
 
 
 def _has_rows(prediction: PyTree, size: int) -> bool:
-    return all(jnp.shape(leaf)[:1] == (size,) for leaf in jax.tree.leaves(prediction))
+    return any(jnp.shape(leaf)[:1] == (size,) for leaf in jax.tree.leaves(prediction))
 
 
 def _no_rows(prediction: PyTree, size: int) -> ShapeError:

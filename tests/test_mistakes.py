@@ -43,6 +43,7 @@ def same(params, state, x, *, key=None, train=False):
 
 
 IMAGES = jnp.ones((12, 8, 8))
+SEQUENCES = jnp.ones((2, 5, 4))
 ROWS = (
     "net: its output must have a row for each of the 12 examples, got shape (3,)\n  Fix: give one example a batch axis"
 )
@@ -79,11 +80,11 @@ MISTAKES = {
     "a loss that counts": (
         DtypeError,
         fit(TASK._replace(loss=lambda z, y: z.argmax(-1) == y)),
-        "loss): must be real fl",
+        "loss: must be real fl",
     ),
     "labels from one": (
         DataError,
-        lambda: fn.evaluate(TASK, state(), (X, Y + 1)),
+        lambda: fn.evaluate(TASK, state(), (X, np.asarray(Y) + 1)),
         "targets (cross_entropy): label 3 at",
     ),
     "lists": (
@@ -102,6 +103,31 @@ MISTAKES = {
         "split: fractions must be one for each part, such",
     ),
     "no batch size": (ValueError, fit(batch_size=None), "fit: batch_size must be a whole number, got None"),
+    "no key": (
+        KeyMissingError,
+        lambda: fn.init(TASK, None, X),
+        "init: needs a random key, got key=None\n  Fix: pass key=jax.random.key(seed).",
+    ),
+    "no key for copies": (
+        KeyMissingError,
+        lambda: fn.repeat(fn.dense(4), 2).init(None, X),
+        "init: needs a random key, got key=None",
+    ),
+    "a mask of another length": (
+        DataError,
+        fit(data=(fn.Masked(jnp.ones((12, 3, 1)), jnp.ones((12, 4), bool)), Y)),
+        "a mask must have the leading axes of its values, (12, 3, 1), got (12, 4)",
+    ),
+    "validation in jit": (
+        TypeError,
+        lambda: jax.jit(lambda x: fn.fit(TASK, (X, Y), key=KEY, steps=1, validation=(x, Y)))(X),
+        "fit: is the host's loop",
+    ),
+    "attention of other sizes": (
+        ShapeError,
+        lambda: fn.attention(2, head_features=3)(fn.attention(2, head_features=2).init(KEY, SEQUENCES)[0], SEQUENCES),
+        "attention: the parameter 'kernel' must have shape (_, 6), got (4, 4)",
+    ),
     "many keys": (
         KeyMissingError,
         fit(key=jax.random.split(KEY)),
@@ -120,7 +146,7 @@ MISTAKES = {
     "a factory as activation": (
         TypeError,
         lambda: fn.dense(3, activation=fn.layers.prelu),
-        "serial(dense(...), prelu())",
+        "not a layer: serial(dense(...), layer)",
     ),
     "class weights in a dict": (
         TypeError,
@@ -184,7 +210,6 @@ def test_a_mistake_is_named(name, tmp_path, monkeypatch):
         act()
 
 
-SEQUENCES = jnp.ones((2, 5, 4))
 OTHERS = {
     "dense": (fn.dense(2), fn.dense(3), X, "dense: the parameter 'kernel' must have shape (_, 2), got (4, 3)"),
     "conv": (
@@ -249,10 +274,35 @@ def test_callbacks_get_plain_numbers():
     assert any("val_accuracy" in logs for logs in seen)
 
 
+def test_outputs_without_rows_stand_beside_those_with_them():
+    """A net may return a number for its batch, such as a divergence; the loss's own errors are about the loss."""
+    net = fn.parallel(z=fn.dense(3), kl=lambda x: (x**2).sum(), combine=lambda z, kl: {"z": z, "kl": kl})
+    task = TASK._replace(net=net, loss=lambda out, y: fn.losses.cross_entropy(out["z"], y) + out["kl"], metrics=())
+    assert np.isfinite(fn.evaluate(task, state(task), (X, np.asarray(Y)))["loss"])
+    wrong = task._replace(loss=lambda out, y: fn.losses.cross_entropy(out["z"], y).mean())
+    with pytest.raises(ShapeError, match=r"^loss: must return one value per example"):
+        fn.evaluate(wrong, state(wrong), (X, np.asarray(Y)))
+
+
+@pytest.mark.parametrize("answer", [True, np.True_, np.array(True), jnp.array(True)])
+def test_a_callback_ends_the_run_by_any_true(answer):
+    result = fit(steps=9, callbacks=[lambda event: answer if event.kind == "chunk" else None])()
+    assert int(result.state.step) == 1
+
+
+def test_progress_passes_over_what_is_no_number(capsys):
+    pair = TASK.metrics[0]._replace(name="pair", compute=lambda acc: {"a": jnp.ones(()), "b": jnp.ones(2)})
+    fit(TASK._replace(metrics=(pair,)), validation=(X, Y), callbacks=[fn.callbacks.progress()])()
+    assert "loss" in capsys.readouterr().err
+
+
 def test_rates_of_noise_can_be_swept():
     """A layer made inside vmap takes a traced number, as optimizers and losses do."""
     dropped = jax.vmap(lambda rate: fn.dropout(rate).apply({}, {}, jnp.ones(8), key=KEY, train=True)[0])
     np.testing.assert_array_equal(dropped(jnp.array([0.0, 0.5]))[0], np.ones(8))
+    x = jnp.ones(8, jnp.bfloat16)
+    narrow = jax.jit(lambda rate: fn.dropout(rate).apply({}, {}, x, key=KEY, train=True)[0])
+    assert narrow(jnp.array(0.5)).dtype == jnp.bfloat16
     params, held = fn.batch_norm().init(KEY, X)
 
     def normed(momentum):

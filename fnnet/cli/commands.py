@@ -29,7 +29,7 @@ from fnnet.cli.experiments import (
     target_scale,
 )
 from fnnet.core import Task, TrainState
-from fnnet.errors import DataError
+from fnnet.errors import DataError, inside
 from fnnet.inspection import summary as summarise
 
 app = typer.Typer(
@@ -259,8 +259,10 @@ def parse_hidden(text: str) -> tuple[int, ...]:
 
 
 def with_targets(source: str, dataset: data.Dataset) -> data.Dataset:
-    """Return `dataset`, or raise DataError if it has no targets."""
+    """Return `dataset`, or raise DataError if it has no targets, or one that is not finite."""
     if dataset.y is not None:
+        with inside(source):
+            data.check({"y": dataset.y})
         return dataset
     if isinstance(dataset.x, dict):
         fix = f"pass --target with one of the columns {', '.join(map(repr, dataset.features))}."

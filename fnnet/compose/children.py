@@ -59,7 +59,7 @@ def child_key(key: Key, name: str) -> Key:
 def init_child(name: str, layer: Layer, key: Key, x: Shaped) -> tuple[Params, State]:
     """Return the parameters and the state of one child of a composition, made by its own key."""
     with inside(name):
-        return _pair(layer, "init", "(params, state)", layer.init(child_key(check_key("init", key), name), x))
+        return _pair(layer, "init", "(params, state)", layer.init(child_key(check_key("init", key, when=""), name), x))
 
 
 def apply_child(
@@ -80,10 +80,10 @@ def apply_child(
 
 def _pair(layer: Layer, function: str, parts: str, result: Any) -> tuple[Any, Any]:
     """Return what a child's function returned, TypeError unless it is a pair: a layer may be anyone's."""
-    if not isinstance(result, tuple) or len(result) != 2:
-        got = f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        got = f"{len(result)} values" if isinstance(result, tuple | list) else type(result).__name__
         raise TypeError(f"{layer.name}: {function} must return a pair {parts}, got {got}")
-    return result
+    return result[0], result[1]
 
 
 def _part(layer: Layer, what: str, tree: Params, name: str) -> Params:

@@ -12,7 +12,7 @@ from fnnet import tree
 from fnnet.compose.children import LayerLike, apply_child, as_layer, child_key, entry, name_hash
 from fnnet.core import Key, Layer, Params, Shaped, State, stateless
 from fnnet.errors import ShapeError, inside
-from fnnet.shapes import check_count
+from fnnet.shapes import check_count, check_key
 
 
 def repeat(layer: LayerLike, n: int, *, unroll: int = 1) -> Layer:
@@ -187,6 +187,6 @@ def _copy_keys(layer: Layer, key: Key | None, n: int) -> Key | None:
 
 def _init_copies(layer: Layer, n: int) -> Callable[[Key, Shaped], tuple[Params, State]]:
     def init(key: Key, x: Shaped) -> tuple[Params, State]:
-        return jax.vmap(lambda k: layer.init(k, x))(_copy_keys(layer, key, n))
+        return jax.vmap(lambda k: layer.init(k, x))(_copy_keys(layer, check_key("init", key, when=""), n))
 
     return init

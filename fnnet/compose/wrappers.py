@@ -112,7 +112,7 @@ def inference(layer: LayerLike) -> Layer:
 
     For a part that is not to change, beside ``fn.transforms.freeze`` of its parameters.
 
-    Law: ``inference(f).apply(..., train=True)`` is ``f.apply(..., train=False)``.
+    Law: ``inference(f).apply(..., train=True)`` is ``f.apply(..., train=False)``, with the same key.
 
     >>> layer = inference(fn.dropout(0.5))
     >>> layer.apply({}, {}, jnp.ones(2), train=True)[0]
@@ -123,7 +123,7 @@ def inference(layer: LayerLike) -> Layer:
     def apply(
         params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
     ) -> tuple[Any, State]:
-        return layer.apply(params, state, x, train=False)
+        return layer.apply(params, state, x, key=key, train=False)
 
     return Layer(layer.name, layer.init, apply)
 

@@ -128,6 +128,9 @@ def _zero_padding(data: PyTree) -> PyTree:
         if not isinstance(node, Masked):
             return node
         values, mask = np.asarray(node.values), np.asarray(node.mask)
+        if mask.shape != values.shape[: mask.ndim]:
+            problem = f"a mask must have the leading axes of its values, {values.shape}, got {mask.shape}"
+            raise DataError("data", problem, "pass Masked(values of (n, time, features), mask of (n, time)).")
         real = mask.reshape(mask.shape + (1,) * (values.ndim - mask.ndim))
         return {"values": np.where(real, values, np.zeros((), values.dtype)), "mask": mask}
 

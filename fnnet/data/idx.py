@@ -28,7 +28,7 @@ def read_idx(path: Path) -> Dataset:
         raise ReadError(
             str(path), "holds labels, expected images", "pass the images' file; its labels are found by name."
         )
-    labels_path = next((beside for beside in labels_paths(path) if beside.exists()), None)
+    labels_path = next((beside for beside in _labels_paths(path) if beside.exists()), None)
     if labels_path is None:
         return Dataset(as_images(images), None)
     labels = read_idx_array(labels_path)
@@ -78,7 +78,8 @@ def as_images(x: np.ndarray) -> np.ndarray:
     return scaled[..., None] if scaled.ndim == 3 else scaled
 
 
-def labels_paths(path: Path) -> list[Path]:
+def _labels_paths(path: Path) -> list[Path]:
     """Return where the labels of an images' file may be: under its name, with labels for images, gzipped or not."""
-    stem = path.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
-    return [path.with_name(name) for name in (stem, stem + ".gz") if name.removesuffix(".gz") not in path.name]
+    images = path.name.removesuffix(".gz")
+    labels = images.replace("images", "labels").replace("idx3", "idx1")
+    return [] if labels == images else [path.with_name(labels), path.with_name(labels + ".gz")]

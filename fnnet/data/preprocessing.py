@@ -98,7 +98,7 @@ def unseen_categories(schema: Schema, dataset: Dataset) -> dict[str, tuple[str, 
     {'kind': ('cow',)}
     """
     unseen = {
-        column.name: tuple(sorted(set(_as_text(dataset.x[column.name]).tolist()) - {"", *column.categories}))
+        column.name: tuple(sorted(set(_as_text(_present(dataset.x[column.name])).tolist()) - {*column.categories}))
         for column in schema.columns
         if column.categories is not None and isinstance(dataset.x, dict) and column.name in dataset.x
     }
@@ -205,6 +205,14 @@ def _apply_column(column: Column, table: Mapping[str, Any]) -> np.ndarray:
         scaled = (values.astype(np.float64) - column.mean) / column.scale
         return np.where(np.isnan(scaled), 0.0, scaled)[:, None]
     return (_as_text(values)[:, None] == np.array(column.categories, str)[None, :]).astype(np.float64)
+
+
+def _present(values: Any) -> np.ndarray:
+    """Return the values without the missing ones: empty text, None and NaN."""
+    values = np.asarray(values)
+    if values.dtype.kind == "f":
+        return values[~np.isnan(values)]
+    return values[[value not in ("", None) for value in values.tolist()]]
 
 
 def _as_text(values: Any) -> np.ndarray:

@@ -84,7 +84,7 @@ def attention(
         queries, context = _split(x)
         q, _ = unpack("attention", queries)
         kv, mask = unpack("attention", context)
-        _check_inputs(params, q, kv)
+        _check_inputs(params, q, kv, heads, groups, head_features)
 
         def project(name: str, x: Array) -> Array:
             return add_bias("attention", params[name], x @ params[name]["kernel"], bias_init)
@@ -182,8 +182,16 @@ def _features_of_head(features: int, heads: int, head_features: int | None, rota
     return d
 
 
-def _check_inputs(params: Params, queries: Array, context: Array) -> None:
-    kernels = {name: parameter("attention", parameter("attention", params, name), "kernel") for name in PROJECTIONS}
+def _check_inputs(
+    params: Params, queries: Array, context: Array, heads: int, groups: int, head_features: int | None
+) -> None:
+    inner = None if head_features is None else heads * head_features
+    shared = None if head_features is None else groups * head_features
+    shapes = {"query": (None, inner), "key": (None, shared), "value": (None, shared), "out": (inner, None)}
+    kernels = {
+        name: parameter("attention", parameter("attention", params, name), "kernel", shapes[name])
+        for name in PROJECTIONS
+    }
     check_last_axis("attention", queries, kernels["query"].shape[0])
     check_last_axis("attention", context, kernels["key"].shape[0])
     if queries.shape[:-2] != context.shape[:-2]:

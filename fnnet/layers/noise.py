@@ -87,6 +87,7 @@ def _noise(where: str, rate: float | Array, *, shared_axes: int, per_channel: bo
         shared = range(x.ndim - 1 - shared_axes, x.ndim - 1 if per_channel else x.ndim)
         shape = tuple(1 if axis in shared else n for axis, n in enumerate(x.shape))
         keep = jax.random.bernoulli(check_key(where, key), 1 - rate, shape)
-        return jnp.where(keep, x / (1 - rate), jnp.zeros((), dtype_of(x))), state
+        kept = jnp.asarray(1 - rate).astype(dtype_of(x))
+        return jnp.where(keep, x / kept, jnp.zeros((), dtype_of(x))), state
 
     return Layer(where, init, apply)

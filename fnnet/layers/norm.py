@@ -306,7 +306,12 @@ def _near_mean(rows: Array, weight: Array | None) -> Array:
 
 def _towards(state: State, batch: dict[str, Array], momentum: float | Array) -> State:
     """Return the running statistics after those of one more batch."""
-    return {name: momentum * old + (1 - momentum) * batch[name].astype(old.dtype) for name, old in state.items()}
+
+    def towards(old: Array, new: Array) -> Array:
+        kept = jnp.asarray(momentum).astype(old.dtype)
+        return kept * old + (1 - kept) * new.astype(old.dtype)
+
+    return {name: towards(old, batch[name]) for name, old in state.items()}
 
 
 def _check_eps(where: str, eps: float) -> None:

@@ -29,8 +29,8 @@ def log_loss(*, binary: bool = False) -> Metric:
     """
 
     def values(prediction: Any, target: Any) -> Array:
-        logits, p = _probabilities("log_loss", prediction, target, binary)
-        surprise = -jax.nn.log_softmax(logits)
+        belief = _belief("log_loss", prediction, target, binary)
+        surprise, p = -belief.log_probability, belief.target
         return (p * jnp.where((p == 0) & jnp.isinf(surprise), 0.0, surprise)).sum(-1)
 
     return weighted_mean("log_loss", values)
@@ -47,8 +47,8 @@ def brier(*, binary: bool = False) -> Metric:
     """
 
     def values(prediction: Any, target: Any) -> Array:
-        logits, p = _probabilities("brier", prediction, target, binary)
-        return jnp.square(jax.nn.softmax(logits) - p).sum(-1) / (2 if binary else 1)
+        belief = _belief("brier", prediction, target, binary)
+        return jnp.square(belief.probability - belief.target).sum(-1) / (2 if binary else 1)
 
     return weighted_mean("brier", values)
 
@@ -79,10 +79,10 @@ def expected_calibration_error(bins: int = 15, *, binary: bool = False) -> Metri
         return Reliability(nothing(bins), nothing(bins), nothing(bins))
 
     def update(acc: Reliability, prediction: Any, target: Any, weight: ArrayLike | None = None) -> Reliability:
-        logits, p = _probabilities(name, prediction, target, binary)
-        confidence = jax.nn.softmax(logits).max(-1)
-        sound = ~(jnp.isnan(confidence) | jnp.isnan(p).any(-1))
-        right = hit_or_nan(logits.argmax(-1) == p.argmax(-1), sound)
+        belief = _belief(name, prediction, target, binary)
+        confidence = belief.probability.max(-1)
+        sound = ~(jnp.isnan(confidence) | jnp.isnan(belief.target).any(-1))
+        right = hit_or_nan(belief.logits.argmax(-1) == belief.target.argmax(-1), sound)
         dtype = acc.weight.value.dtype
         right, w = weigh(name, right, weight, None, dtype)
         confidence, _ = weigh(name, confidence, weight, None, dtype)
@@ -99,15 +99,25 @@ def expected_calibration_error(bins: int = 15, *, binary: bool = False) -> Metri
     return Metric(name, init, update, compute, merge)
 
 
-def _probabilities(where: str, prediction: Any, target: Any, binary: bool) -> tuple[Array, Array]:
-    """Return logits and target probabilities, both (..., classes); NaN for a label out of range."""
+class _Belief(NamedTuple):
+    """What is predicted and what is true, each (..., classes); the target is NaN for a label out of range."""
+
+    logits: Array
+    probability: Array
+    log_probability: Array
+    target: Array
+
+
+def _belief(where: str, prediction: Any, target: Any, binary: bool) -> _Belief:
     z = as_prediction(where, prediction)
-    if binary:
+    if binary:  # by the sigmoid of both signs: the softmax of (0, z) is NaN where z is infinite
         t = as_binary(where, z, target)
-        # Of the logits (0, z) the log-probabilities, which are logits too, and have no inf - inf where z is infinite.
-        return jnp.stack([jax.nn.log_sigmoid(-z), jax.nn.log_sigmoid(z)], -1), jnp.stack([1 - t, t], -1)
-    if not are_labels(where, z, target):
-        return z, as_target(where, z, target)
-    labels, _, valid = as_labels(where, target, z.shape[-1])
-    one_hot = jax.nn.one_hot(labels, z.shape[-1], dtype=z.dtype)
-    return z, jnp.where(valid[..., None], one_hot, jnp.nan)
+        sides = jnp.stack([-z, z], -1)
+        logits = jnp.stack([jnp.zeros_like(z), z], -1)
+        return _Belief(logits, jax.nn.sigmoid(sides), jax.nn.log_sigmoid(sides), jnp.stack([1 - t, t], -1))
+    if are_labels(where, z, target):
+        labels, _, valid = as_labels(where, target, z.shape[-1])
+        p = jnp.where(valid[..., None], jax.nn.one_hot(labels, z.shape[-1], dtype=z.dtype), jnp.nan)
+    else:
+        p = as_target(where, z, target)
+    return _Belief(z, jax.nn.softmax(z), jax.nn.log_softmax(z), p)

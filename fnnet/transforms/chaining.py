@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 
 from fnnet.core import Optimizer, Params, extras_taken
 from fnnet.transforms.arithmetic import narrow, widen
@@ -78,7 +79,7 @@ def _check_parts(state: Any, count: int) -> None:
 def as_optimizer(pair: InitUpdate) -> Optimizer:
     """Return any pair of functions ``init`` and ``update`` as an ``Optimizer`` that ignores extras it does not take.
 
-    A pair that is no ``Optimizer`` gets gradients in the dtypes of the parameters, as ``jax.grad`` makes them.
+    A pair that is no ``Optimizer`` gets gradients no wider than the parameters are, as ``jax.grad`` makes them.
     Raises: TypeError if there is no ``init`` or no ``update``.
 
     >>> plain = fn.Optimizer(lambda params: (), lambda grads, state, params=None: (grads, state))
@@ -91,10 +92,20 @@ def as_optimizer(pair: InitUpdate) -> Optimizer:
     own = isinstance(pair, Optimizer)
 
     def update(grads: Params, state: Any, params: Params = None, **extra: Any) -> tuple[Params, Any]:
-        taken = grads if own or params is None else narrow(grads, params)
+        taken = grads if own or params is None else _as_parameters(grads, params)
         return pair.update(taken, state, params, **extras_taken(pair.update, extra))
 
     return Optimizer(pair.init, update)
+
+
+def _as_parameters(grads: Params, params: Params) -> Params:
+    """Return the gradients, those narrowed that one of our wrappers has widened; what is no array stays as it is."""
+
+    def narrowed(g: Any, p: Any) -> Any:
+        arrays = all(hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jnp.inexact) for x in (g, p))
+        return g.astype(p.dtype) if arrays and g.dtype.itemsize > p.dtype.itemsize else g
+
+    return jax.tree.map(narrowed, grads, params, is_leaf=lambda node: node is None)
 
 
 def need_params(where: str, params: Params) -> Params:

@@ -12,7 +12,7 @@ from fnnet import tree
 from fnnet.core import Optimizer, Params
 from fnnet.errors import ShapeError
 from fnnet.shapes import check_count
-from fnnet.transforms.arithmetic import leaf_norm, narrow, over, times, widen, zeros_wide
+from fnnet.transforms.arithmetic import leaf_norm, narrow, over, times, widen, widened, zeros_wide
 from fnnet.transforms.decay import Mask, masked
 from fnnet.transforms.scalars import Number, as_leaves
 
@@ -82,7 +82,7 @@ def orthogonalize(matrix: Array, eps: Number = 1e-7, *, iterations: int = 5) -> 
     x = matrix if wide else matrix.mT.conj()
     size = leaf_norm(x)
     size = size + jnp.asarray(eps).astype(size.dtype)
-    x = over(x, jnp.where(size > 0, size, 1))
+    x = over(widened(x), jnp.where(size > 0, size, 1)).astype(matrix.dtype)
 
     def step(x: Array, _: None) -> tuple[Array, None]:
         gram = x @ x.mT.conj()

@@ -33,7 +33,8 @@ class LbfgsState(NamedTuple):
 def scale_by_lbfgs(memory: int = 10) -> Optimizer:
     r"""Multiply by the inverse Hessian that the last `memory` steps suggest (Nocedal & Wright 2006, algorithm 7.4).
 
-    A pair (s, y) with :math:`s^\top y \le 10^{-10}\,\lVert s\rVert\lVert y\rVert` is kept out. The first guess is
+    A pair (s, y) with :math:`s^\top y \le 10^{-10}\,\lVert s\rVert\lVert y\rVert`, or too small to invert, is kept
+    out. The first guess is
     :math:`s^\top y / y^\top y` of the newest pair; with none yet, :math:`1/\max(1, \lVert g\rVert)`. `memory` is a
     size, so it is no leaf of the state. Complex parameters are taken as pairs of reals. ``update`` needs the
     parameters.

@@ -114,6 +114,16 @@ def test_the_row_of_a_value_that_is_not_finite_is_that_of_the_file(fnnet, tmp_pa
     code, _, err = fnnet("train", "own.npz", *QUICK)
     assert code == 1
     assert "own.npz (data): x must be finite, got nan at row 41, column 2" in err
+    y = np.random.default_rng(0).normal(size=60)
+    np.savez(tmp_path / "ys.npz", x=np.nan_to_num(x), y=y)
+    assert fnnet("train", "ys.npz", *QUICK, "--out", "run")[0] == 0
+    y[17] = np.nan
+    np.savez(tmp_path / "ys.npz", x=np.nan_to_num(x), y=y)
+    for command in (("train", "ys.npz", *QUICK), ("evaluate", "run", "ys.npz")):
+        code, _, err = fnnet(*command)
+        assert code == 1
+        assert "ys.npz (data): y must be finite, got nan at row 17" in err
+    assert fnnet("predict", "run", "ys.npz")[0] == 0  # what is not known is what is asked
 
 
 def test_images_are_predicted_without_their_labels(fnnet, tmp_path):

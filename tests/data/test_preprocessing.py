@@ -175,3 +175,17 @@ def test_labels_are_renumbered_by_name():
         data.relabel(labels, None)
     with pytest.raises(DataError, match=r"must be one label for each row, got shape \(3, 2\)"):
         data.relabel(data.Dataset(None, np.ones((3, 2))), ("1",))
+
+
+def test_categories_that_training_did_not_see_are_named():
+    """Missing ones, of text or of numbers, are none."""
+    schema = data.Schema(
+        (data.Column("kind", categories=("1", "cat")), data.Column("size"), data.Column("absent", categories=("a",)))
+    )
+    text = {"kind": np.array(["cat", "cow", "", "ant"]), "size": np.ones(4)}
+    assert data.unseen_categories(schema, data.Dataset(text, None)) == {"kind": ("ant", "cow")}
+    assert data.unseen_categories(schema, data.Dataset({"kind": np.array([1.0, np.nan, 3.0])}, None)) == {
+        "kind": ("3",)
+    }
+    assert data.unseen_categories(schema, data.Dataset({"kind": np.array(["1", None], object)}, None)) == {}
+    assert data.unseen_categories(schema, data.Dataset(np.ones((2, 2)), None)) == {}

@@ -22,6 +22,11 @@ def test_binary_confidence_on_an_edge_is_in_the_bin_below():
     assert value(metrics.expected_calibration_error(2, binary=True), z, t) == (0.5 + 1) / 2
 
 
+def test_the_side_of_a_logit_is_its_sign_however_small():
+    z, t = np.array([1e-8, -1e-8], np.float32), np.array([1, 0])
+    assert value(metrics.expected_calibration_error(1, binary=True), z, t) == pytest.approx(0.5)
+
+
 def test_a_class_that_is_ruled_out_has_probability_zero():
     """A logit of -inf is no surprise and no error where the class is not the label, and the utmost where it is."""
     z, right, wrong = np.array([[0.0, -np.inf]], np.float32), np.array([0]), np.array([1])

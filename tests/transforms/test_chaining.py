@@ -156,3 +156,25 @@ def test_a_state_of_another_chain_is_refused(state, got):
     optimizer = transforms.chain(transforms.scale(2.0), transforms.scale(0.5))
     with pytest.raises(ValueError, match=f"what init returned, a tuple of 2 parts, got {got}$"):
         optimizer.update(GRADS, state)
+
+
+def test_a_pair_from_elsewhere_may_see_what_is_no_array():
+    """None for a leaf without gradient, and a Python number, go through as they are."""
+    pair = Pair(lambda params: (), lambda grads, state, params=None: (grads, state))
+    grads, params = {"a": None, "b": jnp.ones(2), "c": 1.0}, {"a": jnp.ones(2), "b": jnp.ones(2), "c": jnp.ones(())}
+    assert transforms.as_optimizer(pair).update(grads, (), params)[0] == grads
+
+
+INFINITE = {
+    "clip_by_leaf_norm": transforms.clip_by_leaf_norm(1.0),
+    "clip_by_global_norm": transforms.clip_by_global_norm(1.0),
+    "clip_by_leaf_rms": transforms.clip_by_leaf_rms(1.0),
+    "scale_by_trust_ratio": transforms.scale_by_trust_ratio(),
+}
+
+
+@pytest.mark.parametrize("name", INFINITE)
+def test_one_infinity_is_not_hidden_and_the_rest_stands_still(name):
+    """The norm is infinite: what is finite becomes 0, what is not becomes nan."""
+    updates, _ = update(INFINITE[name], {"w": jnp.array([1.0, jnp.inf])}, {"w": jnp.ones(2)})
+    np.testing.assert_array_equal(updates["w"], [0.0, jnp.nan])

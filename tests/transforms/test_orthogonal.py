@@ -63,9 +63,16 @@ def test_only_a_matrix_is_orthogonalized(shape):
         transforms.orthogonalize(jnp.ones(shape))
 
 
-@pytest.mark.parametrize("size", [1e20, 1e-30, 0.0])
+@pytest.mark.parametrize("size", [1e37, 1e20, 1e-30, 0.0])
 def test_orthogonalize_needs_no_epsilon(size):
     """The size of a matrix plays no part, where its square overflows or vanishes too; of nothing comes nothing."""
     matrix = jnp.array([[1.0, 2.0], [3.0, -1.0]])
     expected = transforms.orthogonalize(matrix, 0.0) if size else jnp.zeros((2, 2))
     np.testing.assert_allclose(transforms.orthogonalize(size * matrix, 0.0), expected, atol=1e-4)
+
+
+def test_orthogonalize_in_16_bits():
+    """The sum of squares is beyond float16; the matrix keeps its dtype."""
+    q = transforms.orthogonalize(jnp.ones((300, 300), jnp.float16))
+    assert q.dtype == jnp.float16
+    np.testing.assert_allclose(jnp.linalg.norm(q.astype(jnp.float32)), 1, atol=0.35)

@@ -30,6 +30,7 @@ from jax.nn import (
 )
 from jaxtyping import Array
 
+from fnnet.core import is_layer_factory
 from fnnet.initializers import Initializer, glorot_uniform, he_normal, lecun_normal, variance_scaling
 
 __all__ = [
@@ -289,7 +290,7 @@ _INITIALIZERS = {row.function: row.initializer for row in TABLE}
 
 def check_activation(where: str, activation: Any) -> None:
     """Raise TypeError unless `activation` is a function of an array, or None."""
-    if hasattr(activation, "apply") or str(getattr(activation, "__module__", "")).startswith("fnnet.layers."):
+    if hasattr(activation, "apply") or is_layer_factory(activation):
         raise TypeError(f"{where}: activation must be a function, not a layer: serial({where}(...), layer)")
     if activation is not None and not callable(activation):
         raise TypeError(f"{where}: activation must be a function such as jax.nn.relu, got {activation!r}")

@@ -120,6 +120,15 @@ def extras_taken(update: Callable[..., Any], extra: Mapping[str, Any]) -> dict[s
     return {name: value for name, value in extra.items() if name not in own and (takes_any or name in named)}
 
 
+def is_layer_factory(thing: Any) -> bool:
+    """Return whether `thing` is a function that is annotated as returning a layer: one that was not called.
+
+    >>> is_layer_factory(fn.dense), is_layer_factory(jax.nn.relu)
+    (True, False)
+    """
+    return inspect.isfunction(thing) and inspect.signature(thing).return_annotation in (Layer, "Layer")
+
+
 def stateless(name: str, function: Callable[[Any], Any]) -> Layer:
     """Return the layer without parameters or state that applies `function`.
 

@@ -61,13 +61,53 @@ def squared_norm(tree: PyTree) -> Array:
     return reduce(_plus, squares) if squares else jnp.zeros(())
 
 
+@jax.custom_jvp
 def norm(tree: PyTree) -> Array:
-    """Return the Euclidean norm of all leaves taken as one vector; a scalar.
+    r"""Return the Euclidean norm of all leaves taken as one vector; a scalar, in at least float32.
+
+    Where squares would overflow or vanish, those of scaled values are taken. Its derivative,
+    :math:`x / \lVert x \rVert`, is 0 at 0.
 
     >>> float(norm({"a": jnp.array([3.0]), "b": jnp.array([4.0])}))
     5.0
+    >>> bool(norm(jnp.array([3e30, 4e30])) == 5e30)
+    True
     """
-    return jnp.sqrt(squared_norm(tree))
+    size = jnp.sqrt(squared_norm(tree))
+    exact = jnp.isfinite(size) & (size > jnp.finfo(size.dtype).tiny ** 0.5 * 1e6)
+
+    def scaled() -> Array:
+        unit = _unit(_largest_of_all(tree, size.dtype))
+        return unit * jnp.sqrt(squared_norm(map(lambda leaf: _over(_wide(leaf), unit), tree)))
+
+    return jax.lax.cond(exact, lambda: size, scaled) if jax.tree.leaves(tree) else size
+
+
+@norm.defjvp
+def _norm_jvp(primals: tuple[PyTree], tangents: tuple[PyTree]) -> tuple[Array, Array]:
+    (tree,), (change,) = primals, tangents
+    size = norm(tree)
+    unit = _unit(_largest_of_all(tree, size.dtype))
+    ratio = jnp.where(size > 0, size / unit, 1)
+
+    def along(x: Array, dx: Array) -> Array:
+        direction = _over(_over(_wide(x), unit), ratio)
+        return jnp.sum(jnp.real(jnp.conj(direction) * _wide(dx))).astype(size.dtype)
+
+    return size, sum(jax.tree.leaves(map(along, tree, change)), jnp.zeros_like(size))
+
+
+def leaf_norm(leaf: Array, axes: tuple[int, ...] | None = None) -> Array:
+    """Return the norm of one array, as `norm` does; over `axes`, which are kept with size 1, if they are given.
+
+    >>> leaf_norm(jnp.array([[3.0, 1.0], [4.0, 0.0]]), axes=(0,))
+    Array([[5., 1.]], dtype=float32)
+    """
+    x = _wide(leaf)
+    unit = _unit(_largest(x, axes))
+    squares = jnp.sum(magnitude_squared(_over(x, unit)), axis=axes, keepdims=axes is not None)
+    zero = squares == 0
+    return unit * jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, squares)))  # with derivative 0 there
 
 
 def size(tree: PyTree) -> int:
@@ -172,6 +212,37 @@ def _type_name(leaf: Any) -> str:
 
 
 def _sum_of_squares(leaf: Any) -> Array:
+    return jnp.sum(magnitude_squared(_wide(leaf)))
+
+
+def _wide(leaf: Any) -> Array:
+    """Return a leaf in at least float32, one of integers too."""
     leaf = jnp.asarray(leaf)
     inexact = jnp.issubdtype(leaf.dtype, jnp.inexact)
-    return jnp.sum(magnitude_squared(leaf.astype(at_least_float32(leaf.dtype) if inexact else jnp.float32)))
+    return leaf.astype(at_least_float32(leaf.dtype) if inexact else jnp.float32)
+
+
+def _over(leaf: Array, divisor: Array) -> Array:
+    return leaf / divisor.astype(leaf.dtype)
+
+
+def _largest(x: Array, axes: tuple[int, ...] | None = None) -> Array:
+    """Return the largest magnitude of a part, real or imaginary: that of a whole complex number may overflow."""
+    parts = (jnp.real(x), jnp.imag(x)) if jnp.iscomplexobj(x) else (x,)
+    kept = axes is not None
+    return reduce(jnp.maximum, [jnp.max(jnp.abs(part), axis=axes, keepdims=kept, initial=0) for part in parts])
+
+
+def _largest_of_all(tree: PyTree, dtype: Any) -> Array:
+    sizes = [_largest(_wide(leaf)).astype(dtype) for leaf in jax.tree.leaves(tree)]
+    return reduce(jnp.maximum, sizes, jnp.zeros((), dtype))
+
+
+def _unit(largest: Array) -> Array:
+    """Return what values up to `largest` are divided by, so that neither a square nor the inverse of this leaves range.
+
+    1 for zero, and for what is not finite. A norm's derivative by its unit is 0.
+    """
+    most = 1 / jnp.finfo(largest.dtype).tiny
+    fine = (largest > 0) & jnp.isfinite(largest)
+    return jax.lax.stop_gradient(jnp.where(fine, jnp.minimum(largest, most), 1))

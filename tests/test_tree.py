@@ -81,3 +81,29 @@ def test_mask(patterns, chosen):
 def test_a_pattern_that_matches_nothing_names_the_nearest_path():
     with pytest.raises(PathError, match=r"(?s)freeze: no path matches 'dense_0/kernl'.*did you mean 'dense_0/kernel'"):
         tree.mask(PARAMS, ["head", "dense_0/kernl"], where="freeze")
+
+
+SIZES = [1.0, 1e20, 1e25, 6e37, 1e-20, 1e-37]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("function", [tree.norm, tree.leaf_norm])
+def test_norms_and_their_derivatives_over_the_range_of_float32(function, size):
+    """Where a square is infinite or 0 too: the norm of (3, 4), and its gradient (3, 4)/5, in a vmap as well."""
+    x = size * jnp.array([3.0, 4.0])
+    value, slope = jax.jit(jax.value_and_grad(function))(x)
+    np.testing.assert_allclose(np.float64(value) / size, 5, rtol=1e-6)
+    np.testing.assert_allclose(slope, [0.6, 0.8], rtol=1e-6)
+    values, slopes = jax.vmap(jax.value_and_grad(function))(jnp.stack([x, jnp.ones(2), jnp.zeros(2)]))
+    np.testing.assert_allclose(np.float64(values) / [size, 1, 1], [5, 2**0.5, 0], rtol=1e-6)
+    np.testing.assert_allclose(slopes, [[0.6, 0.8], [0.5**0.5, 0.5**0.5], [0, 0]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("function", [tree.norm, tree.leaf_norm])
+def test_norms_of_other_dtypes(function):
+    """16 bits are summed in float32; a complex number's magnitude may overflow where its parts do not."""
+    assert function(jnp.ones((300, 300), jnp.float16)) == 300
+    np.testing.assert_allclose(function(1e38 * jnp.array([3.0 + 0.0j, 1j])), 1e38 * 10**0.5, rtol=1e-6)
+    assert function(jnp.zeros((0, 3))) == 0
+    assert function(jnp.array([1.0, jnp.inf])) == jnp.inf
+    assert jnp.isnan(function(jnp.array([1.0, jnp.nan])))

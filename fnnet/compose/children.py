@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -10,7 +9,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import jax
 from jax.ad_checkpoint import checkpoint_name
 
-from fnnet.core import Key, Layer, Params, Shaped, State, stateless
+from fnnet.core import Key, Layer, Params, Shaped, State, is_layer_factory, stateless
 from fnnet.errors import PathError, inside
 from fnnet.shapes import check_key
 
@@ -46,7 +45,7 @@ def as_layer(thing: LayerLike) -> Layer:
         return Layer(getattr(thing, "name", type(thing).__name__.lower()), thing.init, thing.apply)
     if not callable(thing):
         raise TypeError(f"a layer must be a Layer or a function array -> array, got {type(thing).__name__}: {thing!r}")
-    if inspect.isfunction(thing) and inspect.signature(thing).return_annotation in (Layer, "Layer"):
+    if is_layer_factory(thing):
         raise TypeError(f"{thing.__name__} makes a layer and is none: call it, e.g. {thing.__name__}(...)")
     return stateless(getattr(thing, "__name__", type(thing).__name__).strip("<>"), thing)
 

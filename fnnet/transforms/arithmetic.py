@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import Any
 
 import jax
@@ -11,7 +10,7 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Params
-from fnnet.dtypes import at_least_float32, magnitude_squared
+from fnnet.dtypes import at_least_float32
 from fnnet.errors import DtypeError
 
 
@@ -83,64 +82,6 @@ def _root_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Arr
     (x,), (dx,) = primals, tangents
     y = root(x)
     return y, jnp.where(x > 0, dx / (2 * jnp.where(x > 0, y, 1)), 0)
-
-
-@jax.custom_jvp
-def norm(params: Params) -> Array:
-    """Return the norm of all leaves as one vector; where squares would overflow or vanish, of scaled values."""
-    size = root(tree.squared_norm(params))
-    exact = jnp.isfinite(size) & (size > jnp.finfo(size.dtype).tiny ** 0.5 * 1e6)
-
-    def scaled() -> Array:
-        unit = _unit(_largest_of_all(params, size.dtype))
-        return unit * root(tree.squared_norm(tree.map(lambda x: over(widened(x), unit), params)))
-
-    return jax.lax.cond(exact, lambda: size, scaled) if jax.tree.leaves(params) else size
-
-
-@norm.defjvp
-def _norm_jvp(primals: tuple[Params], tangents: tuple[Params]) -> tuple[Array, Array]:
-    """Return the norm and its derivative x/‖x‖ · dx, of scaled values: 0 at zero."""
-    (params,), (change,) = primals, tangents
-    size = norm(params)
-    unit = _unit(_largest_of_all(params, size.dtype))
-    ratio = jnp.where(size > 0, size / unit, 1)
-
-    def along(x: Array, dx: Array) -> Array:
-        return jnp.sum(jnp.real(jnp.conj(over(over(widened(x), unit), ratio)) * widened(dx))).astype(size.dtype)
-
-    return size, sum(jax.tree.leaves(tree.map(along, params, change)), jnp.zeros_like(size))
-
-
-def leaf_norm(leaf: Array, axes: tuple[int, ...] | None = None) -> Array:
-    """Return the norm of one array, over `axes` (kept, of size 1) if given, in at least float32, by scaled values."""
-    x = widened(leaf)
-    unit = _unit(_largest(x, axes))
-    size = unit * root(jnp.sum(magnitude_squared(over(x, unit)), axis=axes, keepdims=True))
-    return size.reshape(()) if axes is None else size
-
-
-def _largest(x: Array, axes: tuple[int, ...] | None = None) -> Array:
-    """Return the largest magnitude of a part, real or imaginary: that of a whole complex number may overflow."""
-    parts = (jnp.real(x), jnp.imag(x)) if jnp.iscomplexobj(x) else (x,)
-    return reduce(
-        jnp.maximum, [jnp.max(jnp.abs(part), axis=axes, keepdims=axes is not None, initial=0) for part in parts]
-    )
-
-
-def _largest_of_all(params: Params, dtype: Any) -> Array:
-    sizes = [_largest(widened(x)).astype(dtype) for x in jax.tree.leaves(params)]
-    return reduce(jnp.maximum, sizes, jnp.zeros((), dtype))
-
-
-def _unit(largest: Array) -> Array:
-    """Return what values up to `largest` are divided by, so that neither a square nor the inverse of this leaves range.
-
-    1 for zero, and for what is not finite. A norm's derivative by its unit is 0.
-    """
-    most = 1 / jnp.finfo(largest.dtype).tiny
-    fine = (largest > 0) & jnp.isfinite(largest)
-    return jax.lax.stop_gradient(jnp.where(fine, jnp.minimum(largest, most), 1))
 
 
 def increment(count: Array) -> Array:

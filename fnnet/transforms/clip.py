@@ -10,7 +10,7 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
-from fnnet.transforms.arithmetic import leaf_norm, narrow, norm, times, widen
+from fnnet.transforms.arithmetic import narrow, times, widen
 from fnnet.transforms.chaining import need_params
 from fnnet.transforms.scalars import Number, as_leaves
 
@@ -53,7 +53,7 @@ def clip_by_global_norm(max_norm: Number) -> Optimizer:
     leaves = as_leaves("clip_by_global_norm", max_norm=max_norm)
 
     def update(grads: Params, state: ClipState, params: Params = None, **extra: Any) -> tuple[Params, ClipState]:
-        factor = _shrinkage(norm(grads), state.hyperparams["max_norm"])
+        factor = _shrinkage(tree.norm(grads), state.hyperparams["max_norm"])
         return narrow(tree.map(lambda g: times(factor, g), widen(grads)), grads), state
 
     return Optimizer(lambda params: ClipState(leaves()), update)
@@ -70,7 +70,7 @@ def clip_by_leaf_norm(max_norm: Number) -> Optimizer:
 
     def update(grads: Params, state: ClipState, params: Params = None, **extra: Any) -> tuple[Params, ClipState]:
         def clip(g: Array) -> Array:
-            return times(_shrinkage(leaf_norm(g), state.hyperparams["max_norm"]), g)
+            return times(_shrinkage(tree.leaf_norm(g), state.hyperparams["max_norm"]), g)
 
         return narrow(tree.map(clip, widen(grads)), grads), state
 
@@ -110,4 +110,4 @@ def _shrinkage(size: Array, limit: Array) -> Array:
 
 def _unit_norm(x: Array) -> Array:
     axes = None if x.ndim < 2 else tuple(range(x.ndim - 1))
-    return leaf_norm(x, axes)
+    return tree.leaf_norm(x, axes)

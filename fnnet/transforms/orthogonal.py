@@ -12,7 +12,7 @@ from fnnet import tree
 from fnnet.core import Optimizer, Params
 from fnnet.errors import ShapeError
 from fnnet.shapes import check_count
-from fnnet.transforms.arithmetic import leaf_norm, narrow, over, times, widen, widened, zeros_wide
+from fnnet.transforms.arithmetic import narrow, over, times, widen, widened, zeros_wide
 from fnnet.transforms.decay import Mask, masked
 from fnnet.transforms.scalars import Number, as_leaves
 
@@ -80,7 +80,7 @@ def orthogonalize(matrix: Array, eps: Number = 1e-7, *, iterations: int = 5) -> 
     a, b, c = _QUINTIC
     wide = matrix.shape[0] <= matrix.shape[1]
     x = matrix if wide else matrix.mT.conj()
-    size = leaf_norm(x)
+    size = tree.leaf_norm(x)
     size = size + jnp.asarray(eps).astype(size.dtype)
     x = over(widened(x), jnp.where(size > 0, size, 1)).astype(matrix.dtype)
 

@@ -14,7 +14,7 @@ from jaxtyping import Array
 from fnnet import tree
 from fnnet.core import Optimizer, Params
 from fnnet.shapes import check_count
-from fnnet.transforms.arithmetic import increment, narrow, norm, over, times, wide_dtype, widen, zeros_wide
+from fnnet.transforms.arithmetic import increment, narrow, over, times, wide_dtype, widen, zeros_wide
 from fnnet.transforms.chaining import need_extra, need_params
 from fnnet.transforms.scalars import Number, as_leaves
 
@@ -158,7 +158,7 @@ def _remember(state: LbfgsState, point: Params, grads: Params) -> LbfgsState:
     step = tree.map(lambda p, q: p - q, point, state.params)
     change = tree.map(lambda g, h: g - h, grads, state.grads)
     curvature = _inner(step, change)
-    length, turn = norm(step).astype(curvature.dtype), norm(change).astype(curvature.dtype)
+    length, turn = tree.norm(step).astype(curvature.dtype), tree.norm(change).astype(curvature.dtype)
     # Below the last bound its inverse, which the memory divides by, would be infinite.
     keep = (state.count > 0) & (curvature > jnp.maximum(1e-10 * length * turn, jnp.finfo(curvature.dtype).tiny))
     # No step at all: the search found none along the last direction, so begin again with the gradient's.
@@ -190,9 +190,9 @@ def _two_loops(state: LbfgsState, grads: Params) -> Params:
     pairs = (state.steps, state.changes, inverse)
     q, alphas = jax.lax.scan(backward, grads, pairs, reverse=True)
     step, change = (tree.map(lambda h: h[-1], history) for history in (state.steps, state.changes))
-    length = jnp.where(known[-1], norm(change).astype(inverse.dtype), 1)
+    length = jnp.where(known[-1], tree.norm(change).astype(inverse.dtype), 1)
     along = _inner(step, tree.map(lambda y: over(y, length), change))  # yᵀy may vanish where |y| does not
-    size = norm(grads).astype(inverse.dtype)
+    size = tree.norm(grads).astype(inverse.dtype)
     first_guess = jnp.where(known[-1], along.astype(inverse.dtype) / length, 1 / jnp.maximum(1, size))
     r = tree.map(lambda a: times(first_guess, a), q)
 

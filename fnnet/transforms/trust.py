@@ -9,7 +9,7 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Optimizer, Params
-from fnnet.transforms.arithmetic import leaf_norm, narrow, times, towards, widen, zeros_wide
+from fnnet.transforms.arithmetic import narrow, times, towards, widen, zeros_wide
 from fnnet.transforms.chaining import need_params
 from fnnet.transforms.decay import Mask, masked
 from fnnet.transforms.scalars import Number, as_leaves
@@ -40,7 +40,7 @@ def scale_by_trust_ratio(trust_coefficient: Number = 1.0, eps: Number = 0.0, mas
         def adapt(u: Array, p: Array, on: bool) -> Array:
             if not on:
                 return u
-            size, weight = leaf_norm(u), leaf_norm(p)
+            size, weight = tree.leaf_norm(u), tree.leaf_norm(p)
             coefficient, eps = (state.hyperparams[name].astype(size.dtype) for name in ("trust_coefficient", "eps"))
             known = (size > 0) & (weight > 0)
             return times(jnp.where(known, coefficient * weight / jnp.where(known, size + eps, 1), 1), u)
@@ -121,4 +121,4 @@ def scale_by_lion(b1: Number = 0.9, b2: Number = 0.99) -> Optimizer:
 
 
 def _rms(x: Array) -> Array:
-    return leaf_norm(x) / x.size**0.5
+    return tree.leaf_norm(x) / x.size**0.5

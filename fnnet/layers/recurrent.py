@@ -51,7 +51,7 @@ def rnn(
         return (activation(z + h @ params["recurrent"]),)
 
     init = _init_gates("rnn", features, 1, kernel_init, recurrent_init, bias_init)
-    return Layer("rnn", init, _scan_time("rnn", features, 1, 1, step, reverse, bias_init))
+    return Layer("rnn", init, _scan_time("rnn", features, step, reverse, bias_init, gates=1, carried=1))
 
 
 def lstm(
@@ -96,7 +96,7 @@ def lstm(
             return params, state
         return params | {"bias": params["bias"].at[features : 2 * features].add(forget_bias)}, state
 
-    return Layer("lstm", init, _scan_time("lstm", features, 4, 2, step, reverse, bias_init))
+    return Layer("lstm", init, _scan_time("lstm", features, step, reverse, bias_init, gates=4, carried=2))
 
 
 def gru(
@@ -144,7 +144,7 @@ def gru(
             return params, state
         return params | {"reset_bias": bias_init(jax.random.fold_in(key, 3), (features,), params["bias"].dtype)}, state
 
-    return Layer("gru", init, _scan_time("gru", features, 3, 1, step, reverse, bias_init))
+    return Layer("gru", init, _scan_time("gru", features, step, reverse, bias_init, gates=3, carried=1))
 
 
 def _init_gates(
@@ -182,11 +182,12 @@ def _init_gates(
 def _scan_time(
     where: str,
     features: int,
-    gates: int,
-    carried: int,
     step: Callable[[Params, tuple[Array, ...], Array], tuple[Array, ...]],
     reverse: bool,
     bias_init: Initializer | None,
+    *,
+    gates: int,
+    carried: int,
 ) -> Callable[..., tuple[Any, State]]:
     """Return the apply that scans `step` over time, from `carried` arrays of zeros, of which the first is the output.
 

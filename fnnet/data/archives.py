@@ -15,7 +15,7 @@ from fnnet.data.arrays import Dataset, length
 from fnnet.data.idx import as_images
 from fnnet.data.raw import read_bytes
 from fnnet.data.targets import as_float32, encode
-from fnnet.errors import DataError, ReadError
+from fnnet.errors import DataError, ReadError, inside
 from fnnet.writing import replacing
 
 _PAIRS = (("x", "y"), ("X", "y"), ("X", "Y"), ("data", "target"), ("features", "labels"), ("images", "labels"))
@@ -52,7 +52,8 @@ def read_npz(path: Path, *, part: str = "train", regression: bool | None = None)
     named = "features" in arrays and x_name != "features"
     features = tuple(str(name) for name in arrays["features"].reshape(-1)) if named else ()
     dataset = Dataset(as_images(x) if image else as_float32(x, f"{path}, {x_name!r}"), y, classes, features)
-    length(dataset)
+    with inside(str(path)):
+        length(dataset)
     return dataset
 
 

@@ -108,6 +108,7 @@ def test_bad_archives_say_what_is_wrong(tmp_path, raw, error, said):
     with pytest.raises(error) as raised:
         data.read(put(tmp_path / "file.npz", raw))
     assert said in str(raised.value)
+    assert "file.npz" in str(raised.value)
 
 
 def test_an_archive_has_no_columns(tmp_path):
@@ -169,6 +170,7 @@ def test_bad_idx_says_what_is_wrong(tmp_path, raw, said):
     with pytest.raises(ReadError) as raised:
         data.read(put(tmp_path / NAMES[0], raw))
     assert said in str(raised.value)
+    assert "idx" in str(raised.value).partition(":")[0]
 
 
 def test_labels_may_be_absent_and_must_be_whole(tmp_path):

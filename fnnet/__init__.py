@@ -13,7 +13,9 @@ from fnnet import (
     initializers,
     layers,
     optimizers,
+    sampling,
     schedules,
+    training,
     transforms,
     tree,
 )
@@ -33,7 +35,7 @@ from fnnet.compose import (
     shared,
     stop_gradient,
 )
-from fnnet.core import Layer, Masked, Metric, Optimizer, Task, TrainState
+from fnnet.core import Layer, Masked, Metric, Optimizer, Task, Terms, TrainState
 from fnnet.fitting import Fit, fit
 from fnnet.layers import (
     attention,
@@ -55,7 +57,7 @@ from fnnet.layers import (
     rnn,
 )
 from fnnet.optimizers import adam, adamw, lbfgs, lion, muon, nadam, rmsprop, sgd
-from fnnet.training import evaluate, init, predict, run, step
+from fnnet.training import Record, evaluate, init, predict, run, step
 from fnnet.transforms import hyperparams, with_hyperparams
 
 if TYPE_CHECKING:
@@ -70,7 +72,9 @@ __all__ = [
     "Masked",
     "Metric",
     "Optimizer",
+    "Record",
     "Task",
+    "Terms",
     "TrainState",
     "activations",
     "adam",
@@ -127,6 +131,7 @@ __all__ = [
     "rmsprop",
     "rnn",
     "run",
+    "sampling",
     "schedules",
     "serial",
     "sgd",
@@ -134,6 +139,7 @@ __all__ = [
     "step",
     "stop_gradient",
     "summary",
+    "training",
     "transforms",
     "tree",
     "with_hyperparams",

@@ -68,17 +68,31 @@ class Metric(NamedTuple):
     merge: Callable[[PyTree, PyTree], PyTree] = tree.add
 
 
+class Terms(NamedTuple):
+    """What a loss may return in place of one array: terms by name, and auxiliary values.
+
+    `values`: one value per example of each term; the objective is the sum of their means, and each mean is reported as
+    ``loss/name``. `aux`: any arrays by name, reported and not learnt from.
+    """
+
+    values: dict[str, Array]
+    aux: dict[str, Array] = {}
+
+
 class Task(NamedTuple):
     """What is learnt, and how: everything static about an experiment. Hashable, so it is a static argument of ``jit``.
 
-    ``loss(prediction, target) -> one value per example``; the training step takes the mean. Functions are equal only to
-    themselves: make a task once, since one made again, though alike, is compiled again.
+    ``loss(prediction, target) -> one value per example``, or a dict of such terms, or ``Terms``; the training step
+    takes the mean. ``penalty(params) -> a number``, or a dict of them by name, is added to the objective of training,
+    and not to what `evaluate` measures. Functions are equal only to themselves: make a task once, since one made again,
+    though alike, is compiled again.
     """
 
     net: Layer
-    loss: Callable[[Any, Any], Array]
+    loss: Callable[[Any, Any], Any]
     optimizer: Optimizer
     metrics: tuple[Metric, ...] = ()
+    penalty: Callable[[Params], Any] | None = None
 
 
 class TrainState(NamedTuple):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from typing import Literal, NamedTuple
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, PyTree, UInt32
+from jaxtyping import Array, Float, Int, PyTree, UInt32
 
 from fnnet.core import Key
 from fnnet.errors import DataError
@@ -56,14 +60,78 @@ def check_batch_size(size: int, batch_size: int, *, where: str = "data") -> None
         )
 
 
-def rows(key: Key, step: Int[Array, ""], *, size: int, batch_size: int) -> Int[Array, batch]:
-    """Return the rows of the batch of `step`: epochs without replacement, each in its own order.
+class Sampler(NamedTuple):
+    """Which rows of the data a step sees: pure functions, so that a run may start, stop and go on at any step.
 
-    An epoch has ``size // batch_size`` steps; the rows left over differ from epoch to epoch. The answer depends on
-    ``(key, step)`` only, so a run may start, stop and resume at any step.
+    ``per_epoch(size, batch_size) -> int``: the steps of an epoch of `size` examples.
+    ``rows(key, step, size, batch_size) -> (rows, weight)``: the rows of the batch of `step`, in bounds, of shape
+    (batch_size,), and a weight for each, or None where each weighs 1. `key` is the same throughout a run.
     """
-    epoch, place = jnp.divmod(step, size // batch_size)
-    return shuffled(jax.random.fold_in(key, epoch), place * batch_size + jnp.arange(batch_size, dtype=step.dtype), size)
+
+    per_epoch: Callable[[int, int], int]
+    rows: Callable[[Key, Int[Array, ""], int, int], tuple[Int[Array, batch], Float[Array, batch] | None]]
+
+
+Last = Literal["drop", "weigh"]
+
+
+@cache
+def epochs(last: Last = "drop") -> Sampler:
+    """Return the sampler of epochs without replacement, each in its own order; what `fit` and `run` use by default.
+
+    The last, ragged batch of an epoch is left out (``"drop"``; the rows left out differ from epoch to epoch), or filled
+    up with rows of weight 0 (``"weigh"``), so that an epoch sees every row once. Statistics over the batch, as batch
+    normalisation takes them, see the filling too.
+
+    >>> per_epoch, rows = epochs(last="weigh")
+    >>> per_epoch(5, 2), rows(jax.random.key(0), jnp.array(2), 5, 2)[1]
+    (3, Array([1., 0.], dtype=float32))
+    """
+    return _passes(last, lambda key, epoch, places, size: shuffled(jax.random.fold_in(key, epoch), places, size))
+
+
+@cache
+def in_order(last: Last = "drop") -> Sampler:
+    """Return the sampler of epochs in the order of the data, with the last batch as `epochs` has it.
+
+    >>> in_order().rows(jax.random.key(0), jnp.array(1), 5, 2)[0]
+    Array([2, 3], dtype=int32)
+    """
+    return _passes(last, lambda key, epoch, places, size: places)
+
+
+@cache
+def with_replacement() -> Sampler:
+    """Return the sampler that draws every row of every batch anew, uniformly; an epoch is ``size // batch_size`` steps.
+
+    >>> with_replacement().rows(jax.random.key(0), jnp.array(0), 5, 3)[0].shape
+    (3,)
+    """
+
+    def rows(key: Key, step: Int[Array, ""], size: int, batch_size: int) -> tuple[Int[Array, batch], None]:
+        return jax.random.randint(jax.random.fold_in(key, step), (batch_size,), 0, size, step.dtype), None
+
+    return Sampler(lambda size, batch_size: size // batch_size, rows)
+
+
+def _passes(last: Last, order: Callable[[Key, Int[Array, ""], Int[Array, batch], int], Int[Array, batch]]) -> Sampler:
+    """Return the sampler of passes over the data, where `order` maps places in an epoch to rows."""
+    if last not in ("drop", "weigh"):
+        raise ValueError(f"sampling: last must be 'drop' or 'weigh', got {last!r}")
+
+    def per_epoch(size: int, batch_size: int) -> int:
+        return size // batch_size if last == "drop" else -(-size // batch_size)
+
+    def rows(
+        key: Key, step: Int[Array, ""], size: int, batch_size: int
+    ) -> tuple[Int[Array, batch], Float[Array, batch] | None]:
+        epoch, place = jnp.divmod(step, per_epoch(size, batch_size))
+        places = place * batch_size + jnp.arange(batch_size, dtype=step.dtype)
+        if size % batch_size == 0 or last == "drop":
+            return order(key, epoch, places, size), None
+        return order(key, epoch, places % size, size), (places < size).astype(jnp.result_type(float))
+
+    return Sampler(per_epoch, rows)
 
 
 def shuffled(key: Key, positions: Int[Array, m], size: int) -> Int[Array, m]:

@@ -1,0 +1,26 @@
+"""The pure experiment: a training step and a whole training run are functions of ``(task, state, data)``."""
+
+from fnnet.training.checks import check_state, check_task, unpack
+from fnnet.training.evaluation import check_targets, evaluate, measure, predict
+from fnnet.training.records import Record
+from fnnet.training.runs import Course, batch_at, check_course, move, run, start
+from fnnet.training.steps import init, step
+
+__all__ = [
+    "Course",
+    "Record",
+    "batch_at",
+    "check_course",
+    "check_state",
+    "check_targets",
+    "check_task",
+    "evaluate",
+    "init",
+    "measure",
+    "move",
+    "predict",
+    "run",
+    "start",
+    "step",
+    "unpack",
+]

@@ -150,7 +150,7 @@ def _reported(aux: Mapping[str, Array], parts: Logs) -> Logs:
     return {name: lax.stop_gradient(jnp.asarray(value)) for name, value in aux.items()}
 
 
-_TAKEN = ("step", "loss", "learning_rate", "grad_norm", "update_ratio", "skipped", "layers")
+_TAKEN = ("step", "loss", "learning_rate", "grad_norm", "param_norm", "update_ratio", "skipped", "layers")
 
 
 def _loss_scale(opt_state: PyTree) -> Float[Array, ""] | None:

@@ -24,16 +24,19 @@ class Record(NamedTuple):
     Of every step: ``step`` (the updates made, this one included), ``loss``, the loss's terms and auxiliary values, and
     ``learning_rate`` if the optimizer's state tells it (by path, ``learning_rate/...``, where it keeps several).
 
-    Of the first step and of those whose number is a multiple of `every`, held until the next: ``grad_norm``, the norm
-    of the whole gradient; ``update_ratio``, the norm of the update over that of the parameters; the task's `metrics`
-    of the batch, in training; with `layers`, under ``layers``, the norms of the gradient, the update and the parameter
-    of each path. They cost passes over all parameters (benchmarks/README.md); with `every` 0 there are none.
+    Of the first step and of those whose number is a multiple of `every`, held until the next: ``grad_norm`` and
+    ``param_norm``, the norms of the whole gradient and of all parameters after the update; the task's `metrics` of the
+    batch, in training; with `updates`, ``update_ratio``, the norm of the update over that of the parameters; with
+    `layers`, under ``layers``, the norms of the gradient, the update and the parameter of each path. What they cost is
+    in benchmarks/README.md: the update's norm costs most, since it keeps an update from being made in place. With
+    `every` 0 there are none.
 
     `rows`: how many rows are kept, evenly spaced and the last among them; None for all.
     """
 
     every: int = 16
     metrics: bool = True
+    updates: bool = False
     layers: bool = False
     rows: int | None = None
 
@@ -80,19 +83,22 @@ def kept(record: Record, steps: int) -> np.ndarray:
 
 
 def _taken(task: Task, record: Record, after: TrainState, made: Made) -> Logs | dict[str, Any]:
-    params = after.params
-    columns: dict[str, Any] = {
-        "grad_norm": tree.norm(made.grads),
-        "update_ratio": _ratio(tree.norm(made.updates), tree.norm(params)),
-    }
+    columns: dict[str, Any] = {"grad_norm": _norm(made.grads), "param_norm": _norm(after.params)}
+    if record.updates:
+        columns["update_ratio"] = _ratio(_norm(made.updates), columns["param_norm"])
     if record.metrics:
         _, y, weight = unpack(made.batch)
         for metric in task.metrics:
             columns[metric.name] = metric.compute(metric.update(metric.init(), made.outcome.prediction, y, weight))
     if record.layers:
-        parts = {"grad_norm": made.grads, "update_norm": made.updates, "param_norm": params}
-        columns["layers"] = {name: tree.flatten(tree.map(tree.norm, part)) for name, part in parts.items()}
+        parts = {"grad_norm": made.grads, "update_norm": made.updates, "param_norm": after.params}
+        columns["layers"] = {name: tree.flatten(tree.map(_norm, part)) for name, part in parts.items()}
     return columns
+
+
+def _norm(part: PyTree) -> Array:
+    # Of the plain squares: `tree.norm`, which holds over the whole range, would add its second way to every program.
+    return jnp.sqrt(tree.squared_norm(part))
 
 
 def _ratio(update: Array, size: Array) -> Array:

@@ -77,7 +77,7 @@ def run(
     >>> run = jax.jit(fn.run, static_argnames=("task", "steps", "batch_size"))
     >>> ts, history = run(task, fn.init(task, jax.random.key(0), x), (x, y), steps=100, batch_size=2)
     >>> history["loss"].shape, bool(history["loss"][-1] < 0.01), sorted(history)
-    ((100,), True, ['grad_norm', 'learning_rate', 'loss', 'step', 'update_ratio'])
+    ((100,), True, ['grad_norm', 'learning_rate', 'loss', 'param_norm', 'step'])
     """
     course = check_course(task, data, batch_size, sampler, transform, micro_batches, record, on_nonfinite)
     check_count("run", "steps", steps, least=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,26 @@ def orbax(where: str) -> Iterator[Any]:
         yield ocp
     finally:
         log.removeFilter(of_others)
+
+
+@contextmanager
+def reading(where: str) -> Iterator[Any]:
+    """Import Orbax as `orbax` does, and drop within what TensorStore still answers after a failed read was given up.
+
+    Python would print that as errors without an owner, beside the one that is raised.
+    """
+    hook = sys.unraisablehook
+
+    def of_others(late: Any) -> None:
+        if str(late.exc_value) != "Event loop is closed":
+            hook(late)
+
+    with orbax(where) as ocp:
+        sys.unraisablehook = of_others
+        try:
+            yield ocp
+        finally:
+            sys.unraisablehook = hook
 
 
 def present(directory: Path) -> list[int]:
@@ -97,7 +118,7 @@ def prepare(directory: Path) -> None:
             fix = "give checkpoints a directory of their own."
             raise WriteError(str(directory), f"holds what is not a checkpoint: {others[0]!r}", fix)
         for entry in unfinished:
-            shutil.rmtree(entry)
+            shutil.rmtree(entry, ignore_errors=True)  # what cannot go now goes next time: nobody reads it
 
 
 def remove(directory: Path, step: int) -> None:
@@ -126,5 +147,7 @@ def _is_step(entry: Path) -> bool:
 
 
 def _reason(error: Exception) -> str:
+    """Return what an error says on one line, without the middle of a long text: the cause is at the end."""
     text = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else f"{text[:200]}…"
+    text = text.partition(" [source locations")[0]
+    return text if len(text) <= 240 else f"{text[:60]} … {text[-160:]}"

@@ -67,8 +67,13 @@ def writer(
     path = Path(directory).absolute()
     with directories.orbax("writer") as ocp:
         scores_by_step = _opened(ocp, path, after)
+
+        def kept(steps: list[int]) -> set[int | None]:
+            there = {step: scores_by_step.get(step, {}) for step in steps}
+            return {*steps[-keep:], best_of(there, best or "", mode)}
+
         with directories.writing(path):
-            manager = _manager(ocp, path, lambda steps: {*steps[-keep:], best_of(scores_by_step, best or "", mode)})
+            manager = _manager(ocp, path, kept)
 
         def save(snapshot: Snapshot, scores: Mapping[str, float] = {}) -> None:
             arrays, manifest = encoded("save", snapshot, scores)
@@ -120,7 +125,7 @@ def _opened(ocp: Any, path: Path, after: int | None) -> dict[int, dict[str, floa
     return scores
 
 
-def _manager(ocp: Any, path: Path, kept: Callable[[list[int]], set[Any]]) -> Any:
+def _manager(ocp: Any, path: Path, kept: Callable[[list[int]], set[int | None]]) -> Any:
     """Return Orbax's manager of a directory, which keeps the steps that `kept` chooses."""
 
     def should_preserve(checkpoints: Sequence[Any], *, context: Any) -> list[bool]:

@@ -15,7 +15,7 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.checkpoints import manifests
-from fnnet.checkpoints.directories import orbax, present, read_arrays, read_manifest
+from fnnet.checkpoints.directories import present, read_arrays, read_manifest, reading
 from fnnet.checkpoints.manifests import Manifest, Record
 from fnnet.core import TrainState
 from fnnet.errors import CheckpointWarning, DamageError, DataError, ReadError
@@ -60,7 +60,7 @@ def restore(directory: str | os.PathLike[str], like: TrainState, *, step: int | 
     if step is not None and step not in known:
         have = ", ".join(map(str, known)) or "none"
         raise ReadError(str(path), f"holds no checkpoint of step {step}", f"the steps there are: {have}.")
-    with orbax("restore") as ocp:
+    with reading("restore") as ocp:
         for number in reversed(known) if step is None else (step,):
             try:
                 return _restored(ocp, path / str(number), like)
@@ -83,7 +83,7 @@ def steps(directory: str | os.PathLike[str]) -> tuple[int, ...]:
     >>> fn.checkpoints.steps("nowhere")
     ()
     """
-    with orbax("steps") as ocp:
+    with reading("steps") as ocp:
         return tuple(manifest.step for manifest in _whole(ocp, Path(directory)))
 
 
@@ -96,7 +96,7 @@ def best_step(directory: str | os.PathLike[str], score: str, mode: Literal["min"
     >>> fn.checkpoints.best_step("nowhere", "loss") is None
     True
     """
-    with orbax("best_step") as ocp:
+    with reading("best_step") as ocp:
         return best({manifest.step: manifest.scores for manifest in _whole(ocp, Path(directory))}, score, mode)
 
 

@@ -149,5 +149,5 @@ def _is_step(entry: Path) -> bool:
 def _reason(error: Exception) -> str:
     """Return what an error says on one line, without the middle of a long text: the cause is at the end."""
     text = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-    text = text.partition(" [source locations")[0]
+    text = text.partition(" [")[0]  # after it TensorStore says where in its own sources
     return text if len(text) <= 240 else f"{text[:60]} … {text[-160:]}"

@@ -61,15 +61,19 @@ def kill_often(tmp_path, kills, seed):
     return inside
 
 
+def raw(state):
+    leaves = jax.tree.leaves(state._replace(key=jax.random.key_data(state.key)))
+    return [np.asarray(leaf).tobytes() for leaf in leaves]
+
+
 def assert_equal_to_one_run(run, alone, steps):
     """Both processes, and one call of `run` here: state and history bit for bit; nothing is left lying about."""
     whole = jax.jit(fn.run, static_argnames=("task", "steps", "batch_size"))
     state, logs = whole(kill_toys.TASK, kill_toys.start(), kill_toys.DATA, steps=steps, batch_size=8)
-    expected = [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(state._replace(key=jax.random.key_data(state.key)))]
+    expected = raw(state)
     for directory in (run, alone):
         found = kill_toys.resumed(directory)
-        leaves = jax.tree.leaves(found.state._replace(key=jax.random.key_data(found.state.key)))
-        assert [np.asarray(leaf).tobytes() for leaf in leaves] == expected
+        assert raw(found.state) == expected
         assert found.history["loss"].tobytes() == np.asarray(logs["loss"]).tobytes()
         kept = fn.checkpoints.steps(directory)
         assert kept[-2:] == (steps - kill_toys.PIECE, steps)

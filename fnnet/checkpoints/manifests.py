@@ -62,8 +62,10 @@ class Manifest(NamedTuple):
 @cache
 def versions() -> dict[str, str]:
     """Return the versions of what wrote a checkpoint."""
-    names = ("fnnet", "jax", "jaxlib", "numpy", "orbax-checkpoint")
-    return {name: metadata.version(name) for name in names} | {"python": platform.python_version()}
+    from fnnet import __version__
+
+    libraries = {name: metadata.version(name) for name in ("jax", "jaxlib", "numpy", "orbax-checkpoint")}
+    return {"fnnet": __version__, "python": platform.python_version()} | libraries
 
 
 def to_host(where: str, name: str, leaf: Any) -> tuple[np.ndarray, str]:

@@ -13,7 +13,7 @@ from fnnet.checkpoints import directories
 from fnnet.checkpoints.manifests import dumped
 from fnnet.checkpoints.snapshots import Snapshot, encoded
 from fnnet.checkpoints.snapshots import best as best_of
-from fnnet.errors import DamageError, DataError
+from fnnet.errors import DamageError, DataError, near_matches
 from fnnet.shapes import check_count
 
 
@@ -42,14 +42,16 @@ def writer(
     """Open a directory for the checkpoints of one run; at the end of the block all of them are on disk.
 
     `after` is the step from which a run goes on, that of the snapshot restored: checkpoints of later steps, and those
-    that are not whole, are removed. Without it the run is a new one, and there must be no checkpoint yet.
-    The last `keep` checkpoints stay, and beside them the best by the score called `best`, the least or the greatest by
-    `mode`. A checkpoint is written aside and renamed, so that it is there whole or not at all, whenever the process
-    ends; what a killed process left unfinished is cleared. One process at a time may write to a directory.
+    whose manifest is damaged, are removed. Without it the run is a new one, and there must be no checkpoint yet.
+    The last `keep` checkpoints stay, and beside them the best, of those that have the score called `best`: the one with
+    the least or the greatest, by `mode`. A checkpoint is written aside and renamed, so that it is there whole or not at
+    all, whenever the process ends; what a killed process left unfinished is cleared. One process at a time may write to
+    a directory.
 
     Raises: WriteError if the directory cannot be written, or holds what is not a checkpoint; DataError if it holds
-    checkpoints and `after` is None, or a step is saved that is not after the last; ValueError unless ``keep`` is at
-    least 1 and `mode` is one of the two; ExtraMissingError without Orbax.
+    checkpoints and `after` is None, or if what is saved is of an earlier step, has scores but not that of `best`, or
+    holds what is not numbers; ValueError unless ``keep`` is at least 1 and `mode` is one of the two; ExtraMissingError
+    without Orbax.
 
     >>> import tempfile
     >>> task = fn.Task(fn.dense(2), fn.losses.cross_entropy, fn.sgd(0.1))
@@ -76,6 +78,9 @@ def writer(
             manager = _manager(ocp, path, kept)
 
         def save(snapshot: Snapshot, scores: Mapping[str, float] = {}) -> None:
+            if scores and best is not None and best not in scores:
+                problem = f"there is no score {best!r}, by which the best is kept"
+                raise DataError("save", problem, near_matches(best, scores))
             arrays, manifest = encoded("save", snapshot, scores)
             last = manager.latest_step()
             if last is not None and manifest.step < last:

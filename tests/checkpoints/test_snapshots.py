@@ -268,6 +268,11 @@ MISTAKES = {
         lambda d: saved(d, Snapshot(state(), position={"a": {1: 2}})),
         "save: position/a: a key must be text, got 1",
     ),
+    "score": (
+        DataError,
+        lambda d: saved(d, Snapshot(state()), scores=[{"loss": 1.0}], best="los"),
+        "save: there is no score 'los', by which the best is kept\n  Fix: did you mean 'loss'?",
+    ),
     "no such step": (
         ReadError,
         lambda d: restore(saved(d, Snapshot(state())), state(), step=4),
@@ -395,6 +400,7 @@ def test_nothing_is_pickled(tmp_path, monkeypatch):
     outer = json.loads((tmp_path / "3" / "manifest" / "metadata").read_text())
     manifest = json.loads(outer["manifest"])
     assert manifest["format"] == 1
+    assert manifest["versions"]["fnnet"] == fn.__version__
     assert manifest["versions"]["jax"] == jax.__version__
     assert manifest["versions"]["numpy"] == np.__version__
     assert manifest["records"]["state/params/w"][:2] == ["float32", [2]]

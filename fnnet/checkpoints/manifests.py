@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib
 import json
 import platform
 from collections.abc import Mapping
@@ -62,10 +63,9 @@ class Manifest(NamedTuple):
 @cache
 def versions() -> dict[str, str]:
     """Return the versions of what wrote a checkpoint."""
-    from fnnet import __version__
-
+    version = importlib.import_module("fnnet").__version__  # by name: the rooms below import nothing of the whole
     libraries = {name: metadata.version(name) for name in ("jax", "jaxlib", "numpy", "orbax-checkpoint")}
-    return {"fnnet": __version__, "python": platform.python_version()} | libraries
+    return {"fnnet": version, "python": platform.python_version()} | libraries
 
 
 def to_host(where: str, name: str, leaf: Any) -> tuple[np.ndarray, str]:

@@ -74,8 +74,9 @@ def writer(
             there = {step: scores_by_step.get(step, {}) for step in steps}
             return {*steps[-keep:], best_of(there, best or "", mode)}
 
+        options = _options(ocp, kept)
         with directories.writing(path):
-            manager = _manager(ocp, path, kept)
+            manager = ocp.CheckpointManager(path, options=options)
 
         def save(snapshot: Snapshot, scores: Mapping[str, float] = {}) -> None:
             if scores and best is not None and best not in scores:
@@ -130,16 +131,15 @@ def _opened(ocp: Any, path: Path, after: int | None) -> dict[int, dict[str, floa
     return scores
 
 
-def _manager(ocp: Any, path: Path, kept: Callable[[list[int]], set[int | None]]) -> Any:
-    """Return Orbax's manager of a directory, which keeps the steps that `kept` chooses."""
+def _options(ocp: Any, kept: Callable[[list[int]], set[int | None]]) -> Any:
+    """Return the options by which Orbax's manager of a directory keeps the steps that `kept` chooses."""
 
     def should_preserve(checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
         chosen = kept([checkpoint.step for checkpoint in checkpoints])
         return [checkpoint.step in chosen for checkpoint in checkpoints]
 
-    options = ocp.CheckpointManagerOptions(
+    return ocp.CheckpointManagerOptions(
         preservation_policy=SimpleNamespace(should_preserve=should_preserve),
         lightweight_initialize=True,  # reads nothing of the checkpoints there: that is done already, with checks
         num_deletion_threads=1,  # with more of them Orbax waits a tenth of a second at each removal
     )
-    return ocp.CheckpointManager(path, options=options)

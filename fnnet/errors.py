@@ -42,6 +42,14 @@ class ReadError(FnnetError, ValueError):
     """A file or a run directory cannot be read: absent, truncated, malformed, or of a newer format."""
 
 
+class DamageError(ReadError):
+    """What was written is not whole: truncated, changed since, or partly gone."""
+
+
+class WriteError(FnnetError, OSError):
+    """A file or a run directory cannot be written: no permission, no space, not a directory, or another's."""
+
+
 class KeyMissingError(FnnetError, TypeError):
     """A layer needs a random key in training and was given none."""
 
@@ -52,6 +60,10 @@ class PathError(FnnetError, LookupError):
 
 class ExtraMissingError(FnnetError, ImportError):  # type: ignore[misc]  # `path` is the layer's, here always ""
     """An optional library is needed and is not installed."""
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint is not whole and is passed over."""
 
 
 @contextmanager

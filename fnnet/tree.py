@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import reduce
 from operator import add as _plus
@@ -161,16 +161,35 @@ def difference(got: PyTree, expected: PyTree) -> str:
     >>> difference({"a": jnp.ones(2), "b": jnp.ones(3)}, {"a": jnp.ones(4), "c": jnp.ones(3)})
     "missing 'c'; unexpected 'b'; 'a' is float32[2], expected float32[4]"
     """
-    a, b = flatten(got), flatten(expected)
-    words = [f"missing {_listed(b.keys() - a.keys())}"] if b.keys() - a.keys() else []
-    words += [f"unexpected {_listed(a.keys() - b.keys())}"] if a.keys() - b.keys() else []
-    typed = {name: (_type_name(a[name]), _type_name(b[name])) for name in a if name in b}
-    unlike = {name: types for name, types in typed.items() if types[0] != types[1]}
-    words += [f"{name!r} is {types[0]}, expected {types[1]}" for name, types in list(unlike.items())[:3]]
-    words += [f"and {len(unlike) - 3} more differ"] if len(unlike) > 3 else []
+    a, b = ({name: type_name(leaf) for name, leaf in flatten(tree).items()} for tree in (got, expected))
+    words = unlike(a, b)
     if not words and len({jax.tree.structure(got), jax.tree.structure(expected)}) > 1:
-        words = ["its containers differ"]
+        words = "its containers differ"
+    return words
+
+
+def unlike(got: Mapping[str, str], expected: Mapping[str, str], most: int = 3) -> str:
+    """Return in words how the types by path differ, naming at most `most` paths of each kind; "" if they do not.
+
+    >>> unlike({"a": "float32[2]", "b": "float32[]"}, {"a": "float32[4]"})
+    "unexpected 'b'; 'a' is float32[2], expected float32[4]"
+    """
+    missing, unexpected = expected.keys() - got.keys(), got.keys() - expected.keys()
+    words = [f"missing {_listed(missing, most)}"] if missing else []
+    words += [f"unexpected {_listed(unexpected, most)}"] if unexpected else []
+    others = [name for name in got if name in expected and got[name] != expected[name]]
+    words += [f"{name!r} is {got[name]}, expected {expected[name]}" for name in others[:most]]
+    words += [f"and {len(others) - most} more differ"] if len(others) > most else []
     return "; ".join(words)
+
+
+def type_name(leaf: Any) -> str:
+    """Return the dtype and shape of an array, a number or a ``jax.ShapeDtypeStruct``.
+
+    >>> type_name(jnp.ones((2, 3)))
+    'float32[2,3]'
+    """
+    return f"{jnp.result_type(leaf)}[{','.join(str(n) for n in jnp.shape(leaf))}]"
 
 
 def matches(pattern: str, path: str) -> bool:
@@ -202,13 +221,10 @@ def mask(tree: PyTree, patterns: str | Iterable[str], *, where: str = "tree") ->
     return map_with_path(lambda path, _: any(matches(pattern, path) for pattern in patterns), tree)
 
 
-def _listed(names: Iterable[str]) -> str:
+def _listed(names: Iterable[str], most: int) -> str:
     names = sorted(names)
-    return ", ".join(repr(name) for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-def _type_name(leaf: Any) -> str:
-    return f"{jnp.result_type(leaf)}[{','.join(str(n) for n in jnp.shape(leaf))}]"
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(repr(name) for name in names[:most]) + more
 
 
 def _sum_of_squares(leaf: Any) -> Array:

@@ -34,6 +34,8 @@ def test_errors_are_of_the_built_in_kind_too():
         (fn.errors.ShapeError, ValueError),
         (fn.errors.DataError, ValueError),
         (fn.errors.ReadError, ValueError),
+        (fn.errors.DamageError, fn.errors.ReadError),
+        (fn.errors.WriteError, OSError),
         (fn.errors.DtypeError, TypeError),
         (fn.errors.KeyMissingError, TypeError),
         (fn.errors.PathError, LookupError),

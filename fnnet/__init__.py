@@ -57,7 +57,7 @@ from fnnet.layers import (
     rnn,
 )
 from fnnet.optimizers import adam, adamw, lbfgs, lion, muon, nadam, rmsprop, sgd
-from fnnet.training import Record, evaluate, init, predict, run, step
+from fnnet.training import Record, compiler_options, evaluate, init, predict, run, step
 from fnnet.transforms import hyperparams, with_hyperparams
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ __all__ = [
     "callbacks",
     "checkpoints",
     "collapse",
+    "compiler_options",
     "compose",
     "conv",
     "conv_transpose",

@@ -76,7 +76,7 @@ class Terms(NamedTuple):
     """
 
     values: dict[str, Array]
-    aux: dict[str, Array] = {}
+    aux: Mapping[str, Array] = {}
 
 
 class Task(NamedTuple):

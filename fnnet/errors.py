@@ -6,6 +6,7 @@ import difflib
 import importlib.util
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 class FnnetError(Exception):
@@ -56,6 +57,18 @@ class KeyMissingError(FnnetError, TypeError):
 
 class PathError(FnnetError, LookupError):
     """A path names nothing in a pytree of parameters or of optimizer state."""
+
+
+class NonFiniteError(FnnetError, FloatingPointError):
+    """A value in training is nan or infinite: `address` tells where it arose, `run` is the run up to the step before.
+
+    Nothing is lost: ``error.run.state`` is the last good state, ``error.run.history`` its history.
+    """
+
+    def __init__(self, where: str, address: Any, run: Any) -> None:
+        fix = "start again from error.run.state with a lower rate, or clip the gradient; or pass on_nonfinite='skip'."
+        super().__init__(where, f"the first value that is not finite is at {address}", fix)
+        self.address, self.run = address, run
 
 
 class ExtraMissingError(FnnetError, ImportError):  # type: ignore[misc]  # `path` is the layer's, here always ""

@@ -1,12 +1,16 @@
 """The pure experiment: a training step and a whole training run are functions of ``(task, state, data)``."""
 
 from fnnet.training.checks import check_state, check_task, unpack
+from fnnet.training.compiling import compiler_options
 from fnnet.training.evaluation import check_targets, evaluate, measure, predict
-from fnnet.training.records import Record
+from fnnet.training.nonfinite import PHASES, Address, first_nonfinite
+from fnnet.training.records import Record, kept
 from fnnet.training.runs import Course, batch_at, check_course, move, run, start
 from fnnet.training.steps import init, step
 
 __all__ = [
+    "PHASES",
+    "Address",
     "Course",
     "Record",
     "batch_at",
@@ -14,8 +18,11 @@ __all__ = [
     "check_state",
     "check_targets",
     "check_task",
+    "compiler_options",
     "evaluate",
+    "first_nonfinite",
     "init",
+    "kept",
     "measure",
     "move",
     "predict",

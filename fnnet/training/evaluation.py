@@ -96,7 +96,7 @@ def _evaluate(
 
     x, y, _ = unpack(take(data, jnp.zeros(batch_size, jnp.int32)))
     zero = jnp.zeros(())
-    sums = {name: (zero, zero) for name in jax.eval_shape(zeros, x, y)}
+    sums = dict.fromkeys(jax.eval_shape(zeros, x, y), (zero, zero))
     start = (sums, tuple(metric.init() for metric in task.metrics))
     (sums, accumulators), _ = lax.scan(accumulate, start, jnp.arange(-(-size // batch_size)))
     metrics = {metric.name: metric.compute(acc) for metric, acc in zip(task.metrics, accumulators, strict=True)}

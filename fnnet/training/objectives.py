@@ -176,10 +176,10 @@ def _split(batch: PyTree, micro_batches: int) -> PyTree:
 def _accumulate(
     differentiate: Callable[..., Any] | None, ts: TrainState, parts: PyTree, key: Key, forward: Any = None
 ) -> tuple[Outcome, Params]:
-    """Return the outcome and the gradient of the union of micro-batches, one after another; of the outcome alone if
-    there is nothing to `differentiate`.
+    """Return the outcome and the gradient of the union of micro-batches, one after another.
 
-    The mean of a part counts by its share of the weights, so the sum is the mean of the whole.
+    The mean of a part counts by its share of the weights, so the sum is the mean of the whole. Without a function to
+    `differentiate` it is the outcome alone.
     """
     weight = unpack(parts)[2]
     number = jnp.arange(sampling.length(parts))

@@ -41,6 +41,10 @@ class Record(NamedTuple):
     rows: int | None = None
 
 
+RECORD = Record()
+"""What the history holds unless another is asked for."""
+
+
 def check_record(record: Record) -> None:
     """Raise TypeError for another thing, ValueError for counts that are none."""
     if not isinstance(record, Record):
@@ -60,10 +64,7 @@ def row(task: Task, record: Record, after: TrainState, made: Made, held: PyTree,
     def taken() -> PyTree:
         return _taken(task, record, after, made)
 
-    if record.every > 1:
-        held = lax.cond(first | (before % record.every == 0), taken, lambda: held)
-    else:
-        held = taken()
+    held = taken() if record.every == 1 else lax.cond(first | (before % record.every == 0), taken, lambda: held)
     return cheap | held, held
 
 

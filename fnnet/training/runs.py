@@ -18,7 +18,7 @@ from fnnet.shapes import check_count
 from fnnet.training import records
 from fnnet.training.checks import check_task, unpack
 from fnnet.training.objectives import Logs
-from fnnet.training.records import Record
+from fnnet.training.records import RECORD, Record
 from fnnet.training.steps import advance
 
 _ORDER, _TRANSFORM = 2, 3  # the streams of randomness that the root key is folded into
@@ -48,7 +48,7 @@ def run(
     sampler: Sampler | None = None,
     transform: Transform | None = None,
     micro_batches: int = 1,
-    record: Record = Record(),
+    record: Record = RECORD,
     on_nonfinite: Literal["go_on", "skip", "stop"] = "go_on",
     remat: bool = False,
 ) -> tuple[TrainState, Logs]:
@@ -59,7 +59,7 @@ def run(
     batch, to augment it on the device. Hence the law: ``run`` of a + b steps is ``run`` of a steps and then of b steps,
     bit for bit on CPU.
 
-    It is not compiled by itself: ``jit`` it once, with all but `ts` and `data` static, and call that, since each call of
+    It is not compiled by itself: ``jit`` it once, all but `ts` and `data` static, and call that, since each call of
     ``fn.run`` as it is compiles anew.
 
     `micro_batches`: as in ``step``. `record`: what the history holds. `on_nonfinite`: whether an update that is nan or

@@ -2,10 +2,11 @@
 
 from fnnet.transforms.accumulation import accumulate
 from fnnet.transforms.adam import scale_by_adam, scale_by_adamax, scale_by_amsgrad, scale_by_radam
-from fnnet.transforms.averages import average, averaged, polyak_average
+from fnnet.transforms.averages import average, averaged, polyak_average, with_average
 from fnnet.transforms.chaining import InitUpdate, as_optimizer, chain
 from fnnet.transforms.clip import clip_adaptively, clip_by_global_norm, clip_by_leaf_norm, clip_by_value
 from fnnet.transforms.decay import add_decayed_weights
+from fnnet.transforms.loss_scaling import dynamic_loss_scale
 from fnnet.transforms.momentum import add_momentum
 from fnnet.transforms.nonfinite import skip_nonfinite
 from fnnet.transforms.orthogonal import orthogonalize, scale_by_muon
@@ -32,6 +33,7 @@ __all__ = [
     "clip_by_leaf_norm",
     "clip_by_leaf_rms",
     "clip_by_value",
+    "dynamic_loss_scale",
     "follow_schedules",
     "freeze",
     "hyperparams",
@@ -57,5 +59,6 @@ __all__ = [
     "scale_by_rms",
     "scale_by_trust_ratio",
     "skip_nonfinite",
+    "with_average",
     "with_hyperparams",
 ]

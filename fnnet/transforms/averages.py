@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from fnnet import tree
-from fnnet.core import Optimizer, Params
+from fnnet.core import Optimizer, Params, TrainState
 from fnnet.transforms.arithmetic import increment, narrow, towards, widen
 from fnnet.transforms.chaining import need_params
 from fnnet.transforms.scalars import Number, as_leaves
@@ -95,6 +95,24 @@ def averaged(opt_state: PyTree, like: Params | None = None) -> Params:
         return found[0]
     whole = tree.map(lambda mean, p: p if mean is None else mean, found[0], like, is_leaf=lambda leaf: leaf is None)
     return narrow(whole, like)
+
+
+def with_average(ts: TrainState) -> TrainState:
+    """Return the state with the averaged parameters in place of the latest: to evaluate and to predict with.
+
+    ``fn.fit(..., evaluated=fn.transforms.with_average)`` validates with them. Statistics that the net keeps, as batch
+    normalisation does, stay those of the latest parameters.
+    Raises: as ``averaged``.
+
+    >>> optimizer = fn.transforms.chain(fn.sgd(0.1), average(0.9))
+    >>> task, x = fn.Task(fn.dense(1), fn.losses.squared_error, optimizer), jnp.ones((2, 1))
+    >>> ts = fn.init(task, jax.random.key(0), x)
+    >>> for _ in range(2):
+    ...     ts, _ = fn.step(task, ts, (x, x))
+    >>> bool(with_average(ts).params["kernel"][0, 0] < ts.params["kernel"][0, 0])
+    True
+    """
+    return ts._replace(params=averaged(ts.opt_state, ts.params))
 
 
 def _averaging(leaves: Callable[[], dict[str, Array]], carry: Callable[[AverageState], Array], where: str) -> Optimizer:

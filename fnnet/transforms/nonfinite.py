@@ -41,7 +41,7 @@ def skip_nonfinite(optimizer: InitUpdate) -> Optimizer:
 
     def update(grads: Params, state: SkipState, params: Params = None, **extra: Any) -> tuple[Params, SkipState]:
         updates, new_inner = inner.update(grads, state.inner, params, **extra)
-        fine = _all_finite(grads) & _all_finite(updates) & _stays_finite(state.inner, new_inner)
+        fine = all_finite(grads) & all_finite(updates) & _stays_finite(state.inner, new_inner)
         updates = tree.map(lambda u: jnp.where(fine, u, jnp.zeros_like(u)), narrow(updates, grads))
         kept = jax.tree.map(lambda new, old: jnp.where(fine, new, old), new_inner, state.inner)
         skip = 1 - fine.astype(jnp.int32)
@@ -60,5 +60,6 @@ def _stays_finite(before: Any, after: Any) -> Array:
     return ~reduce(jnp.logical_or, worse, jnp.array(False))
 
 
-def _all_finite(params: Params) -> Array:
+def all_finite(params: Params) -> Array:
+    """Return whether no value of any leaf is nan or infinite; a scalar."""
     return reduce(jnp.logical_and, [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(params)], jnp.array(True))

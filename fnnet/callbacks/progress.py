@@ -1,37 +1,11 @@
-"""What a run tells the host between chunks, and the functions that listen: they show, record, or end the run."""
+"""Live progress of a run: a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, TextIO, TypeAlias
+from typing import Any, TextIO
 
-from fnnet.core import TrainState
-
-Kind: TypeAlias = Literal["start", "chunk", "epoch", "end"]
-
-
-class Event(NamedTuple):
-    """What a callback is told, at the ``"start"``, after each ``"chunk"``, each ``"epoch"``, and at the ``"end"``.
-
-    A callback that returns True ends the run after the event: of the start, before any step.
-    `logs` holds the mean training loss since the last event of its kind and, for an epoch, the validation metrics under
-    ``val_`` names. `seconds` have passed since the start. `state` is valid during the call only: the next chunk reuses
-    its buffers. The end is told even if an error or Ctrl-C breaks the run off; its `state` may then be gone.
-    """
-
-    kind: Kind
-    step: int
-    steps: int
-    steps_an_epoch: int
-    batch_size: int
-    seconds: float
-    logs: dict[str, float]
-    state: TrainState
-
-
-Callback: TypeAlias = Callable[[Event], bool | None]
-"""Called with every event; returning True ends the run after it."""
+from fnnet.callbacks.events import Callback, Event
 
 
 def progress(title: str = "training", *, stream: TextIO | None = None) -> Callback:

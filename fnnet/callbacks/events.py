@@ -1,0 +1,63 @@
+"""What a run tells the host between chunks, and what a listener may answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from fnnet.core import TrainState
+from fnnet.training import Address
+
+Kind: TypeAlias = Literal["start", "chunk", "epoch", "end"]
+
+Ended: TypeAlias = Literal["steps", "callback", "interrupt", "nonfinite", "error"]
+
+
+class Fit(NamedTuple):
+    """A run so far, or its result.
+
+    `history`: columns with a row a step (see ``fn.Record``). `metrics`: columns with a row an epoch: ``epoch``,
+    ``step``, ``loss`` (mean since the last row) and, with validation data, ``val_loss`` and ``val_`` each metric.
+    `ended`: why the run is over: all ``"steps"`` are made, a ``"callback"`` asked to stop, an ``"interrupt"`` (Ctrl-C,
+    SIGTERM), a value that is not finite (``"nonfinite"``, then `address` tells where it arose), or an ``"error"``.
+    `first`: the updates made before the run. `position`: of a stream of data that knows its own.
+    """
+
+    state: TrainState
+    history: dict[str, Any]
+    metrics: dict[str, Any]
+    ended: Ended = "steps"
+    address: Address | None = None
+    first: int = 0
+    position: Mapping[str, Any] | bytes | None = None
+
+
+class Event(NamedTuple):
+    """What a callback is told, at the ``"start"``, after each ``"chunk"``, each ``"epoch"``, and at the ``"end"``.
+
+    `logs` holds the mean training loss since the last event of its kind and, for an epoch, the validation metrics under
+    ``val_`` names. `seconds` have passed since the start. `state` is valid during the call only: the next chunk reuses
+    its buffers. ``so_far()`` is the run up to here, with the same state. The end is told even if an error breaks the
+    run off; its `state` may then be gone.
+    """
+
+    kind: Kind
+    step: int
+    steps: int
+    steps_an_epoch: int
+    batch_size: int
+    seconds: float
+    logs: dict[str, Any]
+    state: TrainState
+    so_far: Callable[[], Fit]
+
+
+class Decision(NamedTuple):
+    """What a callback may answer: whether the run is to stop, and a state to go on from in place of the present one."""
+
+    stop: bool = False
+    state: TrainState | None = None
+
+
+Callback: TypeAlias = Callable[[Event], "bool | Decision | None"]
+"""Called with every event; answering True, or a ``Decision``, it ends the run after it or changes its state."""

@@ -1,0 +1,124 @@
+"""A chunk of a run as one compiled program, whatever its length."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Int, PyTree
+
+from fnnet import training, tree
+from fnnet.core import Task, TrainState
+from fnnet.training import Address, Course
+
+CAPACITY = 4096
+"""The most steps a chunk may have: the length of its buffers of rows."""
+
+_MOST_IN_A_BLOCK = 32
+
+
+class Chunk(NamedTuple):
+    """What a chunk returns: the state, the rows of its steps, how many were made, and whether the state is finite."""
+
+    ts: TrainState
+    rows: dict[str, Any]
+    made: Int[Array, ""]
+    fine: Bool[Array, ""]
+
+
+def block(*numbers: int) -> int:
+    """Return how many steps are made between two tests of the loop's end: a divisor of all `numbers`, of at most 32.
+
+    A loop whose length is known when it is compiled costs less a step than one whose length is traced, some ten per
+    cent at small batches (benchmarks/README.md); so the loop of traced length is made of blocks of known length.
+
+    >>> from fnnet.fitting.chunks import block
+    >>> block(625, 600), block(56, 1680), block(19, 60)
+    (25, 28, 1)
+    """
+    whole = math.gcd(*numbers)
+    return max(n for n in range(1, _MOST_IN_A_BLOCK + 1) if whole % n == 0) if whole else 1
+
+
+def run_chunk(
+    task: Task, course: Course, steps_a_block: int, ts: TrainState, data: PyTree, length: int, *, until_nonfinite: bool
+) -> Chunk:
+    """Make `length` updates, a multiple of `steps_a_block`; of `ts` the buffers are reused.
+
+    One program serves every length. With `until_nonfinite` it ends with the block in which the loss is not finite.
+    """
+    program = _program(task, course, steps_a_block, until_nonfinite)
+    return program(ts, data, jnp.int32(length))
+
+
+def first_nonfinite(
+    task: Task, course: Course, ts: TrainState, data: PyTree, made: int, losses: np.ndarray
+) -> tuple[TrainState, Address | None]:
+    """Return the state before the first step of a chunk that made something not finite, and the address of that.
+
+    The chunk from `ts` of `made` steps is made again in part, up to the last state that is finite, found by bisection.
+    None for the address if the step, made again by itself, is finite after all, as it may be on an accelerator.
+    """
+
+    def after(steps: int) -> Chunk:
+        return run_chunk(task, course, 1, tree.map(jnp.copy, ts), data, steps, until_nonfinite=False)
+
+    bad = np.flatnonzero(~np.isfinite(losses))
+    low, high = 0, int(bad[0]) if bad.size else made  # the state after `low` steps is finite
+    if bad.size and bool(after(high).fine):
+        low = high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if bool(after(middle).fine) else (low, middle)
+    good = after(low).ts
+    return good, training.first_nonfinite(task, good, data, course)
+
+
+@lru_cache(maxsize=256)
+def _program(task: Task, course: Course, steps_a_block: int, until_nonfinite: bool) -> Any:
+    """Return the compiled program of chunks; its options are those under which the machine runs it fastest."""
+    function = partial(_chunk, task, course, steps_a_block, until_nonfinite)
+    return jax.jit(function, donate_argnums=0, compiler_options=training.compiler_options())
+
+
+def _chunk(
+    task: Task,
+    course: Course,
+    steps_a_block: int,
+    until_nonfinite: bool,
+    ts: TrainState,
+    data: PyTree,
+    length: Int[Array, ""],
+) -> Chunk:
+    carry = training.start(task, course, data, ts)
+    shapes = jax.eval_shape(lambda carry: training.move(task, course, data, carry, jnp.int32(0))[1], carry)
+    rows = tree.map(lambda leaf: jnp.zeros((CAPACITY, *leaf.shape), leaf.dtype), shapes)
+
+    def going_on(loop: tuple[PyTree, ...]) -> Bool[Array, ""]:
+        made, finite, *_ = loop
+        return (made < length) & finite
+
+    def steps(loop: tuple[PyTree, ...]) -> tuple[PyTree, ...]:
+        made, finite, carry, rows = loop
+
+        def one(carry: PyTree, n: Int[Array, ""]) -> tuple[PyTree, PyTree]:
+            return training.move(task, course, data, carry, made + n)
+
+        carry, new = lax.scan(one, carry, jnp.arange(steps_a_block))
+        rows = tree.map(lambda buffer, part: lax.dynamic_update_slice_in_dim(buffer, part, made, 0), rows, new)
+        if until_nonfinite:
+            finite = jnp.isfinite(new["loss"]).all()
+        return made + steps_a_block, finite, carry, rows
+
+    made, _, carry, rows = lax.while_loop(going_on, steps, (jnp.int32(0), jnp.array(True), carry, rows))
+    return Chunk(carry.ts, rows, made, _all_finite((carry.ts.params, carry.ts.state)))
+
+
+def _all_finite(parts: PyTree) -> Bool[Array, ""]:
+    leaves = [leaf for leaf in jax.tree.leaves(parts) if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)]
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves]).all() if leaves else jnp.array(True)

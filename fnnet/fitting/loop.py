@@ -1,0 +1,301 @@
+"""`fit`: what is checked before a run, its loop over chunks, and what is told between them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Literal, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from fnnet import sampling, training, tree
+from fnnet.callbacks import Callback, Decision, Event, Fit, Kind
+from fnnet.core import Key, Task, TrainState
+from fnnet.data import Dataset, check
+from fnnet.errors import DataError, NonFiniteError, inside
+from fnnet.fitting import chunks
+from fnnet.fitting.interrupts import asked_to_stop
+from fnnet.sampling import Sampler
+from fnnet.shapes import check_count
+from fnnet.training import Course, Record
+from fnnet.training.records import RECORD
+from fnnet.training.runs import Transform
+
+_SECONDS_A_CHUNK = 0.5  # between two words to the host
+
+
+def fit(
+    task: Task,
+    data: PyTree,
+    *,
+    key: Key | None = None,
+    epochs: int | None = None,
+    steps: int | None = None,
+    batch_size: int = 32,
+    validation: PyTree | None = None,
+    callbacks: Sequence[Callback] = (),
+    state: TrainState | None = None,
+    resume: bool = False,
+    sampler: Sampler | None = None,
+    transform: Transform | None = None,
+    micro_batches: int = 1,
+    record: Record = RECORD,
+    on_nonfinite: Literal["raise", "skip", "stop"] = "raise",
+    evaluated: Any = None,
+) -> Fit:
+    """Train `task` on `data`, a ``Dataset``, ``(x, y)`` or ``(x, y, weight)``, for a number of `epochs` or of `steps`.
+
+    Starts afresh from `key`, or goes on from `state` (which is left as it is). After each epoch the loss and the task's
+    metrics are taken on `validation`, if there is one; of the state that ``evaluated(state)`` returns, if it is given
+    (``fn.transforms.with_average`` for the averaged parameters). `callbacks` are functions of an
+    ``fnnet.callbacks.Event``, told between chunks; one that returns True ends the run there. `sampler`, `transform`,
+    `micro_batches` and `record` are as in ``fn.run``.
+
+    `resume`: go on from the last whole checkpoint of the ``fn.callbacks.checkpoint`` among the callbacks, if there is
+    one, with its history; `epochs` or `steps` count from the start of the run that it is of.
+
+    `on_nonfinite`: when the loss, or by the end of a chunk the state, is nan or infinite, the run is made again from
+    the chunk's start up to the step that did it. ``"raise"`` raises NonFiniteError, which says in which phase and
+    where, and holds the last good state; ``"stop"`` returns that state, with the address in ``Fit.address``; ``"skip"``
+    leaves out each update that is not finite, which is looked for at every step.
+
+    Ctrl-C or SIGTERM ends the run at the end of the chunk and returns the run so far, with ``ended`` ``"interrupt"``; a
+    second one ends it at once.
+
+    Law: the last state and the history are those of ``fn.run`` compiled with ``fn.compiler_options()``, bit for bit on
+    CPU, whatever the chunks; to rounding, of any other.
+    Raises: DataError for data that is empty, not finite, of unequal lengths, with labels outside the classes or
+    negative weights, or smaller than a batch, and for a `state` of another task; ValueError unless exactly one of
+    `epochs` and `steps`, and one of `key` and `state`, is given; NonFiniteError; and as ``init`` and ``step`` do. What
+    is wrong with `validation` is found before training.
+
+    >>> x, y = jnp.eye(4), jnp.arange(4)
+    >>> task = fn.Task(fn.dense(4), fn.losses.cross_entropy, fn.sgd(1.0))
+    >>> result = fn.fit(task, (x, y), key=jax.random.key(0), steps=3, batch_size=4)
+    >>> int(result.state.step), result.history["loss"].shape
+    (3, (3,))
+    """
+    training.check_task(task)
+    _check_host((data, validation, key, state))
+    _check_callbacks(callbacks)
+    check_count("fit", "batch_size", batch_size)
+    count = _count(key, state, epochs, steps)
+    if on_nonfinite not in ("raise", "skip", "stop"):
+        raise ValueError(f"fit: on_nonfinite must be 'raise', 'skip' or 'stop', got {on_nonfinite!r}")
+    data = _on_device(data, batch_size)
+    on_device = "skip" if on_nonfinite == "skip" else "go_on"
+    course = training.check_course(task, data, batch_size, sampler, transform, micro_batches, record, on_device)
+    example = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), data[0])
+    ts = training.init(task, key, example) if key is not None else _checked(task, cast(TrainState, state), example)
+    training.check_targets(task, ts, data)
+    if validation is not None:
+        with inside("validation"):  # what is wrong with it is found before training, not after the first epoch
+            validation = _on_device(validation)
+            training.check_targets(task, ts, validation)
+            jax.eval_shape(lambda ts, data: training.measure(task, ts, data, batch_size=batch_size), ts, validation)
+    before = _resumed(callbacks, ts) if resume else None
+    before = before or Fit(ts, {}, {}, first=int(ts.step))
+    per_epoch = course.sampler.per_epoch(sampling.length(data), batch_size)
+    last = before.first + (count if epochs is None else count * per_epoch)
+    plan = _Plan(task, course, before, last, per_epoch, on_nonfinite, evaluated, tuple(callbacks), time.perf_counter())
+    return _train(plan, data, validation)
+
+
+class _Plan(NamedTuple):
+    """What stays the same throughout a run."""
+
+    task: Task
+    course: Course
+    before: Fit  # where the run goes on from
+    last: int  # the step that it ends with
+    per_epoch: int
+    on_nonfinite: str
+    evaluated: Any
+    callbacks: tuple[Callback, ...]
+    start: float  # seconds on the clock
+
+
+class _Progress(NamedTuple):
+    """What changes: the run so far, in pieces."""
+
+    ts: TrainState
+    at: int
+    pieces: tuple[dict[str, Any], ...] = ()  # of the history
+    table: tuple[dict[str, Any], ...] = ()
+    ended: Any = "error"
+    address: training.Address | None = None
+
+
+def _train(plan: _Plan, data: PyTree, validation: PyTree | None) -> Fit:
+    # The chunks reuse the buffers that they are given, so they are given a copy.
+    at = int(plan.before.state.step)
+    now = _Progress(jax.tree.map(jnp.copy, plan.before.state), at)
+    steps_a_block = chunks.block(*(n for n in (plan.per_epoch, at, plan.last) if n))
+    pace = steps_a_block
+    try:
+        with asked_to_stop() as interrupted:
+            now, stop = _tell(plan, now, "start", {})
+            while now.at < plan.last and not stop and not interrupted():
+                length = min(pace, chunks.CAPACITY, plan.last - now.at, plan.per_epoch - now.at % plan.per_epoch)
+                in_blocks = length - length % steps_a_block
+                began = time.perf_counter()
+                now = _advance(plan, now, data, steps_a_block if in_blocks else 1, in_blocks or length)
+                if now.address is not None:
+                    break
+                pace = _next_pace(in_blocks or length, time.perf_counter() - began, steps_a_block)
+                now, stop = _tell(plan, now, "chunk", {"loss": float(now.pieces[-1]["loss"].mean())})
+                if now.at % plan.per_epoch == 0 or now.at == plan.last:
+                    row = _epoch_row(plan, now, validation)
+                    now, wanted = _tell(plan, now._replace(table=(*now.table, row)), "epoch", row)
+                    stop = stop or wanted
+            now = now._replace(ended=_reason(plan, now, interrupted()))
+    finally:  # an error ends the run too: what listens may hold a terminal or a file
+        now, _ = _tell(plan, now, "end", now.table[-1] if now.table else {})
+    result = _so_far(plan, now)
+    if plan.course.record.rows is not None and result.history:
+        rows = training.kept(plan.course.record, len(result.history["step"]))
+        result = result._replace(history=tree.map(lambda column: column[rows], result.history))
+    if now.address is not None and plan.on_nonfinite == "raise":
+        raise NonFiniteError("fit", now.address, result)
+    return result
+
+
+def _reason(plan: _Plan, now: _Progress, interrupted: bool) -> str:
+    if now.address is not None:
+        return "nonfinite"
+    if now.at >= plan.last:
+        return "steps"
+    return "interrupt" if interrupted else "callback"
+
+
+def _advance(plan: _Plan, now: _Progress, data: PyTree, steps_a_block: int, length: int) -> _Progress:
+    """Make the steps of a chunk; if something is not finite, those before it."""
+    task, course, watched = plan.task, plan.course, plan.on_nonfinite != "skip"
+    # The state that the steps are made again from, should they end in something that is not finite.
+    good = jax.tree.map(jnp.copy, now.ts) if watched else None
+    chunk = chunks.run_chunk(task, course, steps_a_block, now.ts, data, length, until_nonfinite=watched)
+    rows, made, fine = jax.device_get((chunk.rows, chunk.made, chunk.fine))
+    rows = tree.map(lambda column: column[:made], rows)
+    ts, address = chunk.ts, None
+    if watched and not (fine and np.isfinite(rows["loss"]).all()):
+        ts, address = chunks.first_nonfinite(task, course, cast(TrainState, good), data, int(made), rows["loss"])
+        made = int(ts.step) - now.at
+        rows = tree.map(lambda column: column[:made], rows)
+        address = address or training.Address(int(ts.step), "unknown", "", 0, 0)
+    return now._replace(ts=ts, at=now.at + int(made), pieces=(*now.pieces, rows), address=address)
+
+
+def _next_pace(length: int, seconds: float, steps_a_block: int) -> int:
+    """Return the length of the next chunk: one that should last ``_SECONDS_A_CHUNK``, growing at most eightfold."""
+    pace = max(1, min(8 * length, int(length * _SECONDS_A_CHUNK / max(seconds, 1e-9))))
+    return max(steps_a_block, pace - pace % steps_a_block)
+
+
+def _epoch_row(plan: _Plan, now: _Progress, validation: PyTree | None) -> dict[str, Any]:
+    since = now.table[-1]["step"] if now.table else int(plan.before.state.step)
+    steps, losses = (np.concatenate([piece[name] for piece in now.pieces]) for name in ("step", "loss"))
+    row: dict[str, Any] = {
+        "epoch": now.at / plan.per_epoch,
+        "step": now.at,
+        "loss": float(losses[steps > since].mean()),
+    }
+    if validation is None:
+        return row
+    ts = now.ts if plan.evaluated is None else plan.evaluated(now.ts)
+    values = jax.device_get(training.measure(plan.task, ts, validation, batch_size=plan.course.batch_size))
+    return row | {f"val_{name}": v if getattr(v, "ndim", 1) else v.item() for name, v in values.items()}
+
+
+def _so_far(plan: _Plan, now: _Progress) -> Fit:
+    columns = {name: [row[name] for row in now.table] for name in (now.table[0] if now.table else ())}
+    metrics = {name: jax.tree.map(lambda *v: np.stack(v), *values) for name, values in columns.items()}
+    history = _joined([piece for piece in (plan.before.history, *now.pieces) if piece])
+    before = [part for part in (plan.before.metrics, metrics) if part]
+    return Fit(now.ts, history, _joined(before), now.ended, now.address, plan.before.first)
+
+
+def _joined(pieces: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return tree.map(lambda *columns: np.concatenate(columns), *pieces) if pieces else {}
+
+
+def _tell(plan: _Plan, now: _Progress, kind: Kind, logs: dict[str, Any]) -> tuple[_Progress, bool]:
+    """Tell every callback, and return the state that they leave, and whether any asks to stop."""
+    seconds, stop = time.perf_counter() - plan.start, False
+    for callback in plan.callbacks:
+        batch_size, so_far = plan.course.batch_size, partial(_so_far, plan, now)
+        event = Event(kind, now.at, plan.last, plan.per_epoch, batch_size, seconds, logs, now.ts, so_far)
+        answer = _decision(callback, callback(event))
+        stop = stop or answer.stop
+        if answer.state is not None:
+            now = now._replace(ts=answer.state, at=int(answer.state.step))
+    return now, stop
+
+
+def _decision(callback: Callback, answer: Any) -> Decision:
+    if isinstance(answer, Decision):
+        return answer
+    if answer is not None and (np.ndim(answer) or np.asarray(answer).dtype != bool):
+        name = getattr(callback, "__name__", repr(callback))
+        fix = f"; call it, {name}(), to make the callback" if callable(answer) else ""
+        raise TypeError(
+            f"fit: a callback must return True (stop), False, None or a Decision, {name} returned {answer!r}{fix}"
+        )
+    return Decision(bool(answer))
+
+
+def _on_device(data: PyTree, batch_size: int | None = None) -> PyTree:
+    """Return checked data as JAX arrays: put on the device once, not at every call of a compiled program."""
+    arrays = data.arrays if isinstance(data, Dataset) else data
+    training.unpack(arrays)
+    check(data, batch_size=batch_size)
+    return jax.tree.map(jnp.asarray, arrays)
+
+
+def _checked(task: Task, ts: TrainState, example: PyTree) -> TrainState:
+    """Return the state to go on from; DataError unless it is one of this task on such data."""
+    training.check_state("fit", ts)
+    expected = jax.eval_shape(lambda x: training.init(task, jax.random.key(0), x), example)
+    for part in ("params", "state", "opt_state"):
+        difference = tree.difference(getattr(ts, part), getattr(expected, part))
+        if difference:
+            fix = "go on with the task that the state is of, or start afresh with a key."
+            raise DataError("fit", f"the {part} must be those of this task: {difference}", fix)
+    return ts
+
+
+def _resumed(callbacks: Sequence[Callback], like: TrainState) -> Fit | None:
+    """Return the run that a checkpoint among the callbacks restores; None if it has none yet."""
+    savers = [callback for callback in callbacks if hasattr(callback, "restore")]
+    if len(savers) != 1:
+        got = f"{len(savers)} of them" if savers else "none"
+        raise ValueError(
+            f"fit: resume=True needs one fn.callbacks.checkpoint(directory) among the callbacks, got {got}"
+        )
+    return savers[0].restore(like)
+
+
+def _check_host(inputs: PyTree) -> None:
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(inputs)):
+        raise TypeError("fit: is the host's loop, and cannot be inside jit, vmap or grad: use fn.run there")
+
+
+def _check_callbacks(callbacks: Sequence[Callback]) -> None:
+    if callable(callbacks):
+        raise TypeError(f"fit: callbacks must be a list of functions, got one: callbacks=[{callbacks!r}]")
+    for callback in callbacks:
+        if not callable(callback):
+            raise TypeError(f"fit: a callback must be a function of an Event, got {callback!r}")
+
+
+def _count(key: Key | None, state: TrainState | None, epochs: int | None, steps: int | None) -> int:
+    """Return the number of epochs or steps asked for; raise ValueError for arguments that contradict each other."""
+    if (key is None) == (state is None):
+        raise ValueError("fit: expected exactly one of key (start afresh) and state (go on), got both or neither")
+    counts = [count for count in (epochs, steps) if count is not None]
+    if len(counts) != 1:
+        raise ValueError(f"fit: expected exactly one of epochs and steps, got epochs={epochs}, steps={steps}")
+    return check_count("fit", "steps" if epochs is None else "epochs", counts[0], least=0)

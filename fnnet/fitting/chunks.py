@@ -46,14 +46,24 @@ def block(*numbers: int) -> int:
 
 
 def run_chunk(
-    task: Task, course: Course, steps_a_block: int, ts: TrainState, data: PyTree, length: int, *, until_nonfinite: bool
+    task: Task,
+    course: Course,
+    steps_a_block: int,
+    ts: TrainState,
+    data: PyTree,
+    length: int,
+    *,
+    last: PyTree = None,
+    until_nonfinite: bool = False,
 ) -> Chunk:
     """Make `length` updates, a multiple of `steps_a_block`; of `ts` the buffers are reused.
 
-    One program serves every length. With `until_nonfinite` it ends with the block in which the loss is not finite.
+    One program serves every length. `last` is the row of the step before, None if there is none. With `until_nonfinite`
+    the chunk ends with the block in which the loss is not finite.
     """
     program = _program(task, course, steps_a_block, until_nonfinite)
-    return program(ts, data, jnp.int32(length))
+    before = _no_row(task, course, ts, data) if last is None else last
+    return program(ts, data, np.int32(length), before, np.bool_(last is None))
 
 
 def first_nonfinite(
@@ -66,7 +76,7 @@ def first_nonfinite(
     """
 
     def after(steps: int) -> Chunk:
-        return run_chunk(task, course, 1, tree.map(jnp.copy, ts), data, steps, until_nonfinite=False)
+        return run_chunk(task, course, 1, tree.map(jnp.copy, ts), data, steps)
 
     bad = np.flatnonzero(~np.isfinite(losses))
     low, high = 0, int(bad[0]) if bad.size else made  # the state after `low` steps is finite
@@ -94,10 +104,12 @@ def _chunk(
     ts: TrainState,
     data: PyTree,
     length: Int[Array, ""],
+    last: dict[str, Any],
+    first: Bool[Array, ""],
 ) -> Chunk:
     carry = training.start(task, course, data, ts)
-    shapes = jax.eval_shape(lambda carry: training.move(task, course, data, carry, jnp.int32(0))[1], carry)
-    rows = tree.map(lambda leaf: jnp.zeros((CAPACITY, *leaf.shape), leaf.dtype), shapes)
+    carry = carry._replace(held={name: last[name] for name in carry.held})
+    rows = tree.map(lambda leaf: jnp.zeros((CAPACITY, *leaf.shape), leaf.dtype), last)
 
     def going_on(loop: tuple[PyTree, ...]) -> Bool[Array, ""]:
         made, finite, *_ = loop
@@ -107,7 +119,7 @@ def _chunk(
         made, finite, carry, rows = loop
 
         def one(carry: PyTree, n: Int[Array, ""]) -> tuple[PyTree, PyTree]:
-            return training.move(task, course, data, carry, made + n)
+            return training.move(task, course, data, carry, first & (made + n == 0))
 
         carry, new = lax.scan(one, carry, jnp.arange(steps_a_block))
         rows = tree.map(lambda buffer, part: lax.dynamic_update_slice_in_dim(buffer, part, made, 0), rows, new)
@@ -117,6 +129,17 @@ def _chunk(
 
     made, _, carry, rows = lax.while_loop(going_on, steps, (jnp.int32(0), jnp.array(True), carry, rows))
     return Chunk(carry.ts, rows, made, _all_finite((carry.ts.params, carry.ts.state)))
+
+
+def _no_row(task: Task, course: Course, ts: TrainState, data: PyTree) -> dict[str, Any]:
+    """Return zeros in the shapes of a row."""
+    return tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), _row.eval_shape(task, course, ts, data))
+
+
+@partial(jax.jit, static_argnums=(0, 1))  # for its memory of shapes: it is never compiled
+def _row(task: Task, course: Course, ts: TrainState, data: PyTree) -> dict[str, Any]:
+    carry = training.start(task, course, data, ts)
+    return training.move(task, course, data, carry, jnp.array(True))[1]
 
 
 def _all_finite(parts: PyTree) -> Bool[Array, ""]:

@@ -177,7 +177,10 @@ def _advance(plan: _Plan, now: _Progress, data: PyTree, steps_a_block: int, leng
     task, course, watched = plan.task, plan.course, plan.on_nonfinite != "skip"
     # The state that the steps are made again from, should they end in something that is not finite.
     good = jax.tree.map(jnp.copy, now.ts) if watched else None
-    chunk = chunks.run_chunk(task, course, steps_a_block, now.ts, data, length, until_nonfinite=watched)
+    rows = now.pieces[-1] if now.pieces else plan.before.history
+    last = tree.map(lambda column: column[-1], rows) if rows else None
+    options: dict[str, Any] = {"last": last, "until_nonfinite": watched}
+    chunk = chunks.run_chunk(task, course, steps_a_block, now.ts, data, length, **options)
     rows, made, fine = jax.device_get((chunk.rows, chunk.made, chunk.fine))
     rows = tree.map(lambda column: column[:made], rows)
     ts, address = chunk.ts, None

@@ -83,7 +83,7 @@ def run(
     check_count("run", "steps", steps, least=0)
 
     def body(carry: PyTree, n: Int[Array, ""]) -> tuple[PyTree, Logs]:
-        return move(task, course, data, carry, n)
+        return move(task, course, data, carry, n == 0)
 
     (ts, *_), rows = _scan(body, start(task, course, data, ts), steps, remat)
     return ts, tree.map(lambda column: column[records.kept(record, steps)], rows)
@@ -136,11 +136,11 @@ def start(task: Task, course: Course, data: PyTree, ts: TrainState) -> Carry:
     return Carry(ts, held, jnp.array(True), row if course.on_nonfinite == "stop" else {})
 
 
-def move(task: Task, course: Course, data: PyTree, carry: Carry, n: Int[Array, ""]) -> tuple[Carry, Logs]:
-    """Make the n-th update of a run, and return its row of the history."""
+def move(task: Task, course: Course, data: PyTree, carry: Carry, first: Bool[Array, ""]) -> tuple[Carry, Logs]:
+    """Make the next update of a run, be it the first, and return its row of the history."""
     ts = carry.ts
     after, made = advance(task, ts, batch_at(ts, data, course), course.micro_batches)
-    row, held = records.row(task, course.record, after, made, carry.held, n == 0)
+    row, held = records.row(task, course.record, after, made, carry.held, first)
     if course.on_nonfinite == "go_on":
         return Carry(after, held, carry.going, carry.last), row
     fine = jnp.isfinite(made.outcome.loss) & _all_finite(after.params) & _all_finite(after.state)

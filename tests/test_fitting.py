@@ -10,33 +10,38 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_training import BATCH, TASK, make_data, make_task, run
+from test_training import BATCH, STATIC, TASK, make_data, make_task
 
 import fnnet as fn
-from fnnet import callbacks, fitting
+from fnnet import callbacks, training
+from fnnet.fitting import chunks
+
+compiled = jax.jit(fn.run, static_argnames=STATIC, compiler_options=fn.compiler_options())
 
 
 @pytest.mark.leaks
 @pytest.mark.parametrize("capacity", [1, 3, 4096])
 def test_fit_is_run_whatever_the_chunks(capacity, monkeypatch):
     """The state and the losses of fit are those of run, bit for bit, in chunks of any length."""
-    monkeypatch.setattr(fitting, "_CAPACITY", capacity)
-    fitting._chunk.clear_cache()
-    data = make_data()
-    result = fn.fit(TASK, data, key=jax.random.key(1), steps=13, batch_size=BATCH)
-    end, logs = run(TASK, fn.init(TASK, jax.random.key(1), data[0]), data, steps=13, batch_size=BATCH)
-    fitting._chunk.clear_cache()
-    chex.assert_trees_all_equal(result.state, end)
-    np.testing.assert_array_equal(result.history["loss"], logs["loss"])
+    monkeypatch.setattr(chunks, "CAPACITY", capacity)
+    chunks._program.cache_clear()
+    data, record = make_data(), fn.Record(every=4, updates=True, layers=True)
+    result = fn.fit(TASK, data, key=jax.random.key(1), steps=13, batch_size=BATCH, record=record)
+    chunks._program.cache_clear()
+    start = fn.init(TASK, jax.random.key(1), data[0])
+    end, history = compiled(TASK, start, data, steps=13, batch_size=BATCH, record=record)
+    chex.assert_trees_all_equal((result.state, result.history), (end, history))
     np.testing.assert_array_equal(result.history["step"], np.arange(1, 14))
 
 
 def test_fit_compiles_once():
     """One program serves every length of chunk, and a second fit of the same shapes."""
-    fitting._chunk.clear_cache()
+    chunks._program.cache_clear()
     for steps in (3, 9):
         fn.fit(TASK, make_data(), key=jax.random.key(0), steps=steps, batch_size=BATCH)
-    assert fitting._chunk._cache_size() == 1
+    assert chunks._program.cache_info().currsize == 1
+    course = training.check_course(TASK, make_data(), BATCH, None, None, 1, fn.Record(), "go_on")
+    assert chunks._program(TASK, course, 1, True)._cache_size() == 1
 
 
 def test_fit_goes_on_from_a_state_and_leaves_it():

@@ -69,4 +69,4 @@ def test_epochs_without_replacement(seed, epoch):
 
 @jax.jit
 def _epoch(key, steps):
-    return jax.vmap(lambda step: sampling.rows(key, step, size=200, batch_size=16))(steps)
+    return jax.vmap(lambda step: sampling.epochs().rows(key, step, 200, 16)[0])(steps)

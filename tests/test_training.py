@@ -34,7 +34,8 @@ def make_task(**overrides):
 
 
 TASK = make_task()
-run = jax.jit(fn.run, static_argnames=("task", "steps", "batch_size"))
+STATIC = (*("task", "steps", "batch_size", "sampler", "transform", "micro_batches", "record", "on_nonfinite", "remat"),)
+run = jax.jit(fn.run, static_argnames=STATIC)
 
 
 def test_step_is_a_gradient_step(x64):
@@ -136,7 +137,8 @@ def test_an_epoch_sees_every_row_once():
     ts = fn.init(TASK, jax.random.key(5), make_data()[0])
     rows = jnp.arange(SIZE)
     steps = jnp.arange(3 * SIZE // BATCH)
-    batches = jax.vmap(lambda step: training.batch_at(ts._replace(step=step), rows, BATCH))(steps).reshape(3, SIZE)
+    course = training.check_course(TASK, make_data(), BATCH, None, None, 1, fn.Record(), "go_on")
+    batches = jax.vmap(lambda step: training.batch_at(ts._replace(step=step), rows, course))(steps).reshape(3, SIZE)
     for epoch in batches:
         np.testing.assert_array_equal(np.sort(epoch), rows)
     assert not np.array_equal(batches[0], batches[1])

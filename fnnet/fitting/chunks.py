@@ -62,7 +62,7 @@ def run_chunk(
     the chunk ends with the block in which the loss is not finite.
     """
     program = _program(task, course, steps_a_block, until_nonfinite)
-    before = _no_row(task, course, ts, data) if last is None else last
+    before = no_row(task, course, ts, data) if last is None else last
     return program(ts, data, np.int32(length), before, np.bool_(last is None))
 
 
@@ -121,7 +121,7 @@ def _chunk(
         def one(carry: PyTree, n: Int[Array, ""]) -> tuple[PyTree, PyTree]:
             return training.move(task, course, data, carry, first & (made + n == 0))
 
-        carry, new = lax.scan(one, carry, jnp.arange(steps_a_block))
+        carry, new = lax.scan(one, carry, jnp.arange(steps_a_block, dtype=made.dtype))
         rows = tree.map(lambda buffer, part: lax.dynamic_update_slice_in_dim(buffer, part, made, 0), rows, new)
         if until_nonfinite:
             finite = jnp.isfinite(new["loss"]).all()
@@ -131,7 +131,7 @@ def _chunk(
     return Chunk(carry.ts, rows, made, _all_finite((carry.ts.params, carry.ts.state)))
 
 
-def _no_row(task: Task, course: Course, ts: TrainState, data: PyTree) -> dict[str, Any]:
+def no_row(task: Task, course: Course, ts: TrainState, data: PyTree) -> dict[str, Any]:
     """Return zeros in the shapes of a row."""
     return tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), _row.eval_shape(task, course, ts, data))
 

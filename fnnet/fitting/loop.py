@@ -98,7 +98,8 @@ def fit(
             training.check_targets(task, ts, validation)
             jax.eval_shape(lambda ts, data: training.measure(task, ts, data, batch_size=batch_size), ts, validation)
     before = _resumed(callbacks, ts) if resume else None
-    before = before or Fit(ts, {}, {}, first=int(ts.step))
+    no_rows = tree.map(lambda leaf: leaf[None][:0], chunks.no_row(task, course, ts, data))
+    before = before or Fit(ts, no_rows, {}, first=int(ts.step))
     per_epoch = course.sampler.per_epoch(sampling.length(data), batch_size)
     last = before.first + (count if epochs is None else count * per_epoch)
     plan = _Plan(task, course, before, last, per_epoch, on_nonfinite, evaluated, tuple(callbacks), time.perf_counter())
@@ -156,7 +157,7 @@ def _train(plan: _Plan, data: PyTree, validation: PyTree | None) -> Fit:
     finally:  # an error ends the run too: what listens may hold a terminal or a file
         now, _ = _tell(plan, now, "end", now.table[-1] if now.table else {})
     result = _so_far(plan, now)
-    if plan.course.record.rows is not None and result.history:
+    if plan.course.record.rows is not None:
         rows = training.kept(plan.course.record, len(result.history["step"]))
         result = result._replace(history=tree.map(lambda column: column[rows], result.history))
     if now.address is not None and plan.on_nonfinite == "raise":
@@ -178,7 +179,7 @@ def _advance(plan: _Plan, now: _Progress, data: PyTree, steps_a_block: int, leng
     # The state that the steps are made again from, should they end in something that is not finite.
     good = jax.tree.map(jnp.copy, now.ts) if watched else None
     rows = now.pieces[-1] if now.pieces else plan.before.history
-    last = tree.map(lambda column: column[-1], rows) if rows else None
+    last = tree.map(lambda column: column[-1], rows) if len(rows["step"]) else None
     options: dict[str, Any] = {"last": last, "until_nonfinite": watched}
     chunk = chunks.run_chunk(task, course, steps_a_block, now.ts, data, length, **options)
     rows, made, fine = jax.device_get((chunk.rows, chunk.made, chunk.fine))
@@ -216,7 +217,7 @@ def _epoch_row(plan: _Plan, now: _Progress, validation: PyTree | None) -> dict[s
 def _so_far(plan: _Plan, now: _Progress) -> Fit:
     columns = {name: [row[name] for row in now.table] for name in (now.table[0] if now.table else ())}
     metrics = {name: jax.tree.map(lambda *v: np.stack(v), *values) for name, values in columns.items()}
-    history = _joined([piece for piece in (plan.before.history, *now.pieces) if piece])
+    history = _joined([plan.before.history, *now.pieces])
     before = [part for part in (plan.before.metrics, metrics) if part]
     return Fit(now.ts, history, _joined(before), now.ended, now.address, plan.before.first)
 

@@ -68,12 +68,12 @@ class _Path(NamedTuple):
 def _counts(task: Task, course: Course, ts: TrainState, data: PyTree) -> tuple[list[Any], ...]:
     batch = batch_at(ts, data, course)
     after, made = advance(task, ts, batch, course.micro_batches)
-    outcome = {"": made.outcome.loss} | {k: v for k, v in made.outcome.logs.items() if k.startswith("loss/")}
+    outcome = {k: v for k, v in made.outcome.logs.items() if k.startswith("loss/")} | {"": made.outcome.loss}
     return (
         _by_path(dict(zip(("x", "y", "weight"), batch, strict=False))),
         [(_Path(path), _count(value)) for path, value in _activations(task, ts, batch)],
         [(_Path(name), _count(value)) for name, value in outcome.items()],
-        _by_path(made.grads),
+        _by_path(made.grads)[::-1],  # the derivative comes from behind
         _by_path(made.updates),
         _by_path(after.params),
         _by_path(after.state),

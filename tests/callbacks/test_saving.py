@@ -1,0 +1,108 @@
+"""A run that is saved as it goes is resumed to the bit."""
+
+from __future__ import annotations
+
+import chex
+import jax
+import numpy as np
+import pytest
+from test_training import BATCH, TASK, make_data, make_task
+
+import fnnet as fn
+from fnnet import checkpoints
+
+
+def fit(directory, *, task=TASK, callbacks=(), options=None, **arguments):
+    data = make_data()
+    saver = fn.callbacks.checkpoint(directory, **(options or {}))
+    arguments = {"key": jax.random.key(0), "epochs": 6, "batch_size": BATCH, "validation": data} | arguments
+    return fn.fit(task, data, callbacks=[*callbacks, saver], **arguments)
+
+
+def alone(**arguments):
+    data = make_data()
+    arguments = {"key": jax.random.key(0), "epochs": 6, "batch_size": BATCH, "validation": data} | arguments
+    return fn.fit(TASK, data, **arguments)
+
+
+@pytest.mark.parametrize("record", [fn.Record(), fn.Record(every=4, updates=True, layers=True, rows=7)])
+@pytest.mark.parametrize("ends", [[3], [2, 7, 8, 20]])
+def test_a_resumed_run_is_one_that_was_left_alone(tmp_path, ends, record):
+    """State, history and metrics are those of a run in one piece, bit for bit, wherever it was cut."""
+    for end in ends:
+        fit(tmp_path / "run", epochs=None, steps=end, resume=True, record=record)
+    result, expected = fit(tmp_path / "run", resume=True, record=record), alone(record=record)
+    chex.assert_trees_all_equal(result.state, expected.state)
+    chex.assert_trees_all_equal(result.history, expected.history)
+    whole = {name: np.isin(column, expected.metrics["step"]) for name, column in result.metrics.items()}["step"]
+    for name in ("step", "val_loss", "val_accuracy"):
+        np.testing.assert_array_equal(result.metrics[name][whole], expected.metrics[name])
+
+
+def test_a_run_that_is_over_is_resumed_as_it_is(tmp_path):
+    first = fit(tmp_path / "run")
+    again = fit(tmp_path / "run", resume=True)
+    chex.assert_trees_all_equal(
+        (first.state, first.history, first.metrics), (again.state, again.history, again.metrics)
+    )
+    assert again.ended == "steps"
+
+
+def test_a_run_that_fails_is_resumed_from_before(tmp_path):
+    """An error in a callback saves nothing more, and what was saved goes on to the bit."""
+
+    def fail(event):
+        if event.step > 12:
+            raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        fit(tmp_path / "run", callbacks=[fail], options={"epochs": 1})
+    assert checkpoints.steps(tmp_path / "run")[-1] == 10
+    chex.assert_trees_all_equal(fit(tmp_path / "run", resume=True).state, alone().state)
+
+
+def test_an_interrupted_run_is_saved(tmp_path):
+    import signal
+
+    def interrupt(event):
+        if event.step == 10 and event.kind == "epoch":
+            signal.raise_signal(signal.SIGINT)
+
+    result = fit(tmp_path / "run", callbacks=[interrupt], epochs=100)
+    assert result.ended == "interrupt"
+    assert checkpoints.steps(tmp_path / "run")[-1] == int(result.state.step)
+
+
+def test_the_last_and_the_best_are_kept(tmp_path):
+    """Of eight epochs the last two stay, and the best by validation loss."""
+    values = iter([5.0, 2.0, 4.0, 4.0, 3.0, 3.0, 3.0, 3.0])
+
+    def script(event):
+        if event.kind == "epoch":
+            event.logs["val_loss"] = next(values)
+
+    fit(tmp_path / "run", callbacks=[script], epochs=8, options={"epochs": 1, "keep": 2, "best": "val_loss"})
+    assert checkpoints.steps(tmp_path / "run") == (10, 35, 40)
+    assert checkpoints.best_step(tmp_path / "run", "val_loss") == 10
+
+
+def test_what_is_saved_is_whole(tmp_path):
+    result = fit(tmp_path / "run", options={"config": {"width": 6}})
+    snapshot = checkpoints.restore(tmp_path / "run", result.state)
+    chex.assert_trees_all_equal(snapshot.state, result.state)
+    chex.assert_trees_all_equal(snapshot.history, result.history)
+    assert snapshot.config == {"first": 0, "config": {"width": 6}}
+
+
+def test_a_directory_of_another_run_is_left_alone(tmp_path):
+    fit(tmp_path / "run")
+    with pytest.raises(fn.errors.DataError, match="holds checkpoints already"):
+        fit(tmp_path / "run")
+    wider = make_task(net=fn.serial(fn.dense(7), jax.nn.relu, fn.dense(3)))
+    with pytest.raises(fn.errors.DataError, match="the state saved is not that of this task"):
+        fit(tmp_path / "run", task=wider, resume=True)
+
+
+def test_resuming_needs_a_checkpoint():
+    with pytest.raises(ValueError, match=r"fit: resume=True needs one fn\.callbacks\.checkpoint.* got none"):
+        fn.fit(TASK, make_data(), key=jax.random.key(0), steps=1, batch_size=BATCH, resume=True)

@@ -186,7 +186,7 @@ def loaded(where: str, outer: Any) -> Manifest:
 
 def check_json(where: str, name: str, value: Any) -> None:
     """Raise DataError, naming the place, unless `value` is dicts by text, lists, text, numbers, booleans and None."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         for key, inner in value.items():
             if not isinstance(key, str):
                 raise DataError(where, f"{name}: a key must be text, got {key!r}", "JSON has no other: str(key).")

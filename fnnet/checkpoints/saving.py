@@ -141,5 +141,7 @@ def _options(ocp: Any, kept: Callable[[list[int]], set[int | None]]) -> Any:
     return ocp.CheckpointManagerOptions(
         preservation_policy=SimpleNamespace(should_preserve=should_preserve),
         lightweight_initialize=True,  # reads nothing of the checkpoints there: that is done already, with checks
+        # Where a directory cannot be made, threads that await it would hold the end of the process up for 20 minutes.
+        async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
         num_deletion_threads=1,  # with more of them Orbax waits a tenth of a second at each removal
     )

@@ -357,12 +357,32 @@ def interrupted(write, snapshot, error):
 @LATE
 def test_an_error_within_the_block_is_what_is_told(tmp_path, small_disk):
     for error, snapshot in (
-        (ZeroDivisionError, Snapshot(state(), {"x": BIG})),
+        (ZeroDivisionError, Snapshot(state(step=2), {"x": BIG})),
         (KeyboardInterrupt, Snapshot(state())),
     ):
         with pytest.raises(error), writer(tmp_path) as write:
             interrupted(write, snapshot, error)
     assert steps(tmp_path) == (3,)
+
+
+GONE = """
+import pathlib, shutil, sys
+import jax, jax.numpy as jnp
+from fnnet.checkpoints import Snapshot, writer
+from fnnet.core import TrainState
+directory = pathlib.Path(sys.argv[1])
+with writer(directory) as write:
+    shutil.rmtree(directory)
+    directory.write_text("")
+    write.save(Snapshot(TrainState(jnp.int32(1), {}, {}, (), jax.random.key(0))))
+"""
+
+
+def test_a_directory_that_is_gone_is_named_and_holds_nothing_up(tmp_path):
+    """No thread is left waiting for it, which would keep the process from its end."""
+    done = subprocess.run([sys.executable, "-c", GONE, str(tmp_path / "run")], capture_output=True, timeout=60)
+    last = done.stderr.decode().splitlines()[-2]
+    assert re.match(r"fnnet.errors.WriteError: .*run: cannot be written .*Not a directory", last)
 
 
 def test_what_a_killed_writer_left_is_ignored_and_cleared(tmp_path):

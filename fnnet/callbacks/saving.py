@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 
@@ -99,9 +99,12 @@ def _scores(event: Event, best: str | None) -> dict[str, float]:
 
 
 def _due(event: Event, epochs: int | None, seconds: float | None, saved: float) -> bool:
-    if event.kind == "epoch":
-        return epochs is not None and (event.step // event.steps_an_epoch) % epochs == 0
-    return seconds is not None and event.seconds - saved >= seconds
+    ends_an_epoch = event.step % event.steps_an_epoch == 0 or event.step == event.steps
+    if event.kind == "start" or (event.kind == "chunk" and ends_an_epoch):
+        return False  # the epoch is told next, with its metrics
+    by_time = seconds is not None and event.seconds - saved >= seconds
+    by_epochs = event.kind == "epoch" and epochs is not None
+    return by_time or (by_epochs and (event.step // event.steps_an_epoch) % cast(int, epochs) == 0)
 
 
 def _is_best(event: Event, best: str, mode: str) -> bool:

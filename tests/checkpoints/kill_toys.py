@@ -6,16 +6,15 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import fnnet as fn
-from fnnet.checkpoints import Snapshot, restore, writer
+from fnnet.checkpoints import restore
 
-PIECE = 3
+PIECE, BATCH = 4, 8  # an epoch of 32 rows, and so a chunk, has so many steps
 X = np.linspace(-1.0, 1.0, 96, dtype=np.float32).reshape(32, 3)
 DATA = (X, np.sin(X[:, :2] * 3))
 TASK = fn.Task(
@@ -30,22 +29,22 @@ def start():
 
 
 def resumed(directory):
-    """Return the last snapshot, or that of the start."""
-    return restore(directory, jax.eval_shape(start)) or Snapshot(start(), {"loss": np.zeros(0, np.float32)})
+    """Return the last snapshot."""
+    return restore(directory, jax.eval_shape(start))
 
 
 def main(directory, cache, steps):
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    run = jax.jit(partial(fn.run, TASK, data=DATA, steps=PIECE, batch_size=8), donate_argnums=0)
-    state, history, *_ = resumed(directory)
-    with writer(directory, after=int(state.step) or None, keep=2, best="loss") as write:
-        while int(state.step) < steps:
-            state, logs = run(state)
-            history = {"loss": np.concatenate([history["loss"], logs["loss"]])}
-            write.save(Snapshot(state, history, config={"piece": PIECE}), {"loss": float(history["loss"][-1])})
-            print(int(state.step), flush=True)
+    saver = fn.callbacks.checkpoint(directory, seconds=0, keep=2, best="loss")
+    options = {"key": jax.random.key(11), "steps": steps, "batch_size": BATCH, "callbacks": [saver, tell]}
+    fn.fit(TASK, DATA, resume=True, **options)
+
+
+def tell(event):
+    if event.kind == "epoch":
+        print(event.step, flush=True)
 
 
 if __name__ == "__main__":

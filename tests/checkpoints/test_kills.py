@@ -68,8 +68,9 @@ def raw(state):
 
 def assert_equal_to_one_run(run, alone, steps):
     """Both processes, and one call of `run` here: state and history bit for bit; nothing is left lying about."""
-    whole = jax.jit(fn.run, static_argnames=("task", "steps", "batch_size"))
-    state, logs = whole(kill_toys.TASK, kill_toys.start(), kill_toys.DATA, steps=steps, batch_size=8)
+    statics = ("task", "steps", "batch_size")
+    whole = jax.jit(fn.run, static_argnames=statics, compiler_options=fn.compiler_options())
+    state, logs = whole(kill_toys.TASK, kill_toys.start(), kill_toys.DATA, steps=steps, batch_size=kill_toys.BATCH)
     expected = raw(state)
     for directory in (run, alone):
         found = kill_toys.resumed(directory)
@@ -77,6 +78,7 @@ def assert_equal_to_one_run(run, alone, steps):
         assert found.history["loss"].tobytes() == np.asarray(logs["loss"]).tobytes()
         kept = fn.checkpoints.steps(directory)
         assert kept[-2:] == (steps - kill_toys.PIECE, steps)
+        assert [kill_toys.PIECE, steps] == [found.metrics["step"][0], found.metrics["step"][-1]]
         assert sorted(int(entry.name) for entry in directory.iterdir()) == list(kept)
 
 

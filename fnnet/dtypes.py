@@ -8,6 +8,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+SAFETENSORS = {
+    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
+    "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "C64": "complex64",
+    "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8",
+    "U64": "uint64", "U32": "uint32", "U16": "uint16", "U8": "uint8", "BOOL": "bool",
+}  # fmt: skip
+"""The dtypes that a safetensors file can hold, by its names for them."""
+
 
 def dtype_of(x: Any) -> Any:
     """Return the dtype in which JAX holds `x`: float32 for NumPy's float64, unless x64 is on.

@@ -15,18 +15,12 @@ from jaxtyping import Array
 
 from fnnet import tree
 from fnnet.core import Params, State
+from fnnet.dtypes import SAFETENSORS
 from fnnet.errors import DataError, ReadError, needs_extra
 from fnnet.writing import replacing
 
 FORMAT = 1
 """The version of the layout of names and metadata; a file of a later one is refused."""
-
-_DTYPES = {
-    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
-    "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "C64": "complex64",
-    "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8",
-    "U64": "uint64", "U32": "uint32", "U16": "uint16", "U8": "uint8", "BOOL": "bool",
-}  # fmt: skip
 
 
 def save_weights(
@@ -102,7 +96,7 @@ def _flatten(part: Any, root: str) -> dict[str, np.ndarray]:
     _check_dicts(part, root)
     leaves = {f"{root}/{name}": leaf for name, leaf in tree.flatten(part).items()}
     for name, leaf in leaves.items():
-        if leaf.dtype.name not in _DTYPES.values():
+        if leaf.dtype.name not in SAFETENSORS.values():
             raise DataError("save_weights", f"{name} has dtype {leaf.dtype}, which safetensors has no name for")
     return {name: np.asarray(leaf, order="C") for name, leaf in leaves.items()}
 
@@ -167,9 +161,9 @@ def _place(where: str, trees: dict[str, Any], name: str, value: Any) -> None:
 
 
 def _array(where: str, name: str, tensor: Mapping[str, Any]) -> Array:
-    if tensor["dtype"] not in _DTYPES:
+    if tensor["dtype"] not in SAFETENSORS:
         raise ReadError(where, f"{name} has dtype {tensor['dtype']}, which JAX does not have", "save it in another.")
-    dtype = jnp.dtype(_DTYPES[tensor["dtype"]])
+    dtype = jnp.dtype(SAFETENSORS[tensor["dtype"]])
     if jax.dtypes.canonicalize_dtype(dtype) != dtype:
         raise ReadError(
             where, f"{name} is {dtype}, which needs x64", 'jax.config.update("jax_enable_x64", True) first.'

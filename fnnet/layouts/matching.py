@@ -11,7 +11,7 @@ import numpy as np
 from fnnet import tree
 from fnnet.core import Params, State
 from fnnet.errors import DataError, FnnetError, PathError, ShapeError, near_matches
-from fnnet.layouts.kinds import PROJECTIONS, kind_of
+from fnnet.layouts.kinds import PROJECTIONS, TORCH, kind_of
 from fnnet.layouts.libraries import Layout, Names
 from fnnet.layouts.rules import Rule
 
@@ -161,6 +161,11 @@ def _part(where: str, path: str, shapes: dict[str, tuple[int, ...]], layout: Lay
         copies = next(iter(shapes.values()), (0,))[0]
         shapes = {entry: shape[1:] for entry, shape in shapes.items()}
     kind = layout.chosen.get(path) or kind_of(path.rpartition("/")[2], shapes, layout.kinds)
+    stacked = [entry for entry, shape in shapes.items() if len(shape) != _RANKS.get(entry, len(shape))]
+    if stacked and kind in TORCH:  # of a kind of one's own, ranks are one's own too
+        problem = f"{entry_path(path, stacked[0])!r} has shape {shapes[stacked[0]]}, of copies or of another layer"
+        fix = f"name each copy of a repeat or an ensemble: names={{{path!r}: ['blocks.0', 'blocks.1', …]}}."
+        raise ShapeError(where, problem, fix)
     rules = tuple(rule for rule in layout.kinds.get(kind, ()) if shapes.keys() & {*rule.ours})
     without_rule = shapes.keys() - {name for rule in rules for name in rule.ours}
     lacking = {name for rule in rules for name in rule.ours} - shapes.keys()
@@ -170,6 +175,9 @@ def _part(where: str, path: str, shapes: dict[str, tuple[int, ...]], layout: Lay
         fix = f"give its kind: kinds={{{path!r}: …}}, one of {', '.join(layout.kinds)}; or add a kind to the layout."
         raise PathError(where, problem, fix)
     return Part(path, kind, rules, shapes, copies, _options(path, layout))
+
+
+_RANKS = dict.fromkeys(("bias", "scale", "mean", "var", "reset_bias"), 1) | {"recurrent": 2, "table": 2}
 
 
 def _options(path: str, layout: Layout) -> dict[str, Any]:

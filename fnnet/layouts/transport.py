@@ -156,8 +156,13 @@ def _check_all_there(
 ) -> None:
     """Raise the error that lists what is missing, unexpected and of another shape."""
     layers = [(part, name) for path, part in parts.items() for name in names[path]]
-    wanted = {joined(layout, name, entry): part.path for part, name in layers for entry in part.theirs}
-    missing = [f"{layout.spell_name(name)!r} (for {path!r})" for name, path in wanted.items() if name not in theirs]
+    wanted = {
+        joined(layout, name, entry): " and ".join(repr(entry_path(part.path, ours)) for ours in rule.ours)
+        for part, name in layers
+        for rule in part.rules
+        for entry in rule.theirs
+    }
+    missing = [f"{layout.spell_name(name)!r} (for {ours})" for name, ours in wanted.items() if name not in theirs]
     unexpected = [f"{layout.spell_name(name)!r} {theirs[name].shape}" for name in theirs.keys() - wanted.keys()]
     words = [f"missing {listed(missing)}"] if missing else []
     words += [f"unexpected {listed(sorted(unexpected))}"] if unexpected else []

@@ -22,6 +22,7 @@ PUBLIC = {
         fn.data,
         fn.initializers,
         fn.layers,
+        fn.layouts,
         fn.losses,
         fn.metrics,
         fn.optimizers,
@@ -32,7 +33,7 @@ PUBLIC = {
 
 
 def test_names_are_sorted():
-    for module in (fn, fn.layers, fn.losses, fn.metrics, fn.optimizers, fn.transforms, fn.compose, fn.data):
+    for module in (fn, fn.layers, fn.layouts, fn.losses, fn.metrics, fn.optimizers, fn.transforms, fn.compose, fn.data):
         assert list(module.__all__) == sorted(module.__all__)
         assert len(set(module.__all__)) == len(module.__all__)
 

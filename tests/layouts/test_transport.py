@@ -308,6 +308,7 @@ def test_what_a_layout_cannot_hold_is_named(params, layout, kind, said):
         layouts.to_layout(params, {}, layout)
 
 
+@pytest.mark.untyped
 def test_like_is_a_pair():
     with pytest.raises(DataError, match=r"like must be \(params, state\), got dict"):
         layouts.from_layout(FLAT, GIVEN, like=MLP)

@@ -7,6 +7,10 @@ import sys
 from fnnet.errors import FnnetError, needs_extra
 
 
+class Interrupted(Exception):  # noqa: N818 - it is none of a mistake
+    """Ctrl-C ended the training, and what was learnt until then is saved."""
+
+
 def main() -> None:
     """Run the command line. It exits with 1 for a mistake in the input, 2 for a wrong usage, and 130 after Ctrl-C."""
     try:
@@ -21,6 +25,8 @@ def main() -> None:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         _end(1, f"error: {error}\n  Fix: pass smaller --hidden or --batch-size.")
+    except Interrupted as error:
+        _end(130, str(error))
     except KeyboardInterrupt:
         _end(130, "interrupted")
     except SystemExit as end:  # typer's, which says nothing of Ctrl-C

@@ -26,7 +26,7 @@ def main():
     # Each layer's rate is a number of the optimizer's state: a factor on its part of a plain step of rate 1.
     rule = fn.transforms.chain(fn.sgd(1.0), fn.transforms.per_path(dict.fromkeys(LAYERS, 0.01)))
     task = fn.Task(net, fn.losses.cross_entropy, rule, metrics=(fn.metrics.accuracy(),))
-    numbers = [name for name in fn.hyperparams(rule.init(fn.init(task, jax.random.key(0), train.x).params))]
+    numbers = list(fn.hyperparams(rule.init(fn.init(task, jax.random.key(0), train.x).params)))
     factors = [next(name for name in numbers if layer in name) for layer in LAYERS]
 
     def trained(log_rates, key):

@@ -36,7 +36,7 @@ from fnnet.compose import (
     stop_gradient,
 )
 from fnnet.core import Layer, Masked, Metric, Optimizer, Task, Terms, TrainState
-from fnnet.fitting import Fit, fit
+from fnnet.fitting import Fit, find_learning_rate, fit
 from fnnet.layers import (
     attention,
     avg_pool,
@@ -99,6 +99,7 @@ __all__ = [
     "ensemble",
     "errors",
     "evaluate",
+    "find_learning_rate",
     "fit",
     "flatten",
     "global_pool",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -14,14 +16,14 @@ from jaxtyping import PyTree
 from fnnet import sampling, tree
 from fnnet.core import Key, Task, TrainState
 from fnnet.shapes import check_count, check_key
-from fnnet.sweeps import layouts
+from fnnet.sweeps import layouts, saving
 from fnnet.sweeps.groups import Course, Group, Result, begin, make_groups, move, values_of
 from fnnet.sweeps.layouts import LAYOUTS, LayoutName, Timing
 from fnnet.sweeps.space import Point, as_points
 from fnnet.sweeps.table import TableRecord, make_records, ranked, to_pandas
 from fnnet.training import Record, unpack
 
-_LEAN = Record(every=0)
+LEAN = Record(every=0)
 
 
 class Report(NamedTuple):
@@ -94,7 +96,10 @@ def sweep(
     validation: PyTree | None = None,
     layout: LayoutName | None = None,
     static: Sequence[str] = (),
-    record: Record = _LEAN,
+    record: Record = LEAN,
+    points_per_program: int | None = None,
+    directory: str | os.PathLike[str] | None = None,
+    on_group: Callable[[list[TableRecord]], None] | None = None,
     **options: Any,
 ) -> Sweep:
     """Train ``make_task(**point)`` for every point of the space and every seed, and return all results.
@@ -109,8 +114,14 @@ def sweep(
     least estimated time, compilation included, is taken. `validation` is measured at the end. `options` are those of
     ``run``.
 
+    `points_per_program` bounds the memory: a group of more points is several programs. With a `directory` each finished
+    group is written there, and a call of the same sweep takes from it what is there; that the functions have not
+    changed is not checked, but for the shapes of what they give. `on_group` is given the table so far, nan where
+    nothing was run yet, after each group.
+
     Law: a member's state and history are those of ``init`` and ``run`` of its task alone, up to rounding.
-    Raises: as ``init``, ``run`` and ``make_task`` do, before anything is run; ValueError for points of unlike names.
+    Raises: as ``init``, ``run`` and ``make_task`` do, before anything is run; ValueError for points of unlike names;
+    DataError if the directory holds another sweep.
 
     >>> def make_task(learning_rate):
     ...     return fn.Task(fn.dense(1), fn.losses.squared_error, fn.sgd(learning_rate))
@@ -120,23 +131,71 @@ def sweep(
     >>> result.best()["learning_rate"], len(result.table), result.layout[0].traced
     (0.1, 2, ('learning_rate',))
     """
+    options = {"record": record, **options}
+    setting = prepare(make_task, space, data, key, steps, batch_size, seeds, validation, layout, static, options)
+    course, points, shared, groups = setting
+    if points_per_program is not None:
+        check_count("sweep", "points_per_program", points_per_program)
+        groups = [part for group in groups for part in _parts(group, points_per_program)]
+    place = None
+    if directory is not None:
+        settings = {"steps": steps, "seeds": seeds, "batch_size": batch_size, "parts": points_per_program, **options}
+        settings["static"] = list(static)
+        place = saving.open_directory(directory, saving.fingerprint(key, points, settings, shared))
+    results, reports = [], []
+    for number, group in enumerate(groups):
+        members = start(course, points, group, key, seeds, shared)
+        file = None if place is None else place / f"group_{number:05d}.npz"
+        if file is not None and file.exists():
+            result, report = _saved(file, course, group, members, shared, steps)
+        else:
+            result, report = advance(course, group, members, shared, steps, layout)
+            if file is not None:
+                saving.save(file, result, {"layout": report.layout, "timings": report.timings})
+        results.append(result)
+        reports.append(report)
+        if on_group is not None:
+            on_group(tabulate(points, seeds, groups[: number + 1], results, steps))
+    table = tabulate(points, seeds, groups, results, steps)
+    return Sweep(tuple(points), seeds, table, tuple(groups), tuple(results), tuple(reports))
+
+
+def prepare(
+    make_task: Callable[..., Task],
+    space: Any,
+    data: PyTree,
+    key: Key,
+    steps: int,
+    batch_size: int,
+    seeds: int,
+    validation: PyTree | None,
+    layout: str | None,
+    static: Sequence[str],
+    options: dict[str, Any],
+) -> tuple[Course, list[Point], PyTree, list[Group]]:
+    """Return what is shared, the points and their groups, after a check of all that is known before anything is run."""
     points = as_points(space)
     check_key("sweep", key, when="")
     check_count("sweep", "steps", steps)
     check_count("sweep", "seeds", seeds)
     if layout is not None and layout not in LAYOUTS:
         raise ValueError(f"sweep: layout must be one of {', '.join(LAYOUTS)}, got {layout!r}")
-    course = Course(make_task, validation is not None, batch_size, {"record": record, **options})
+    course = Course(make_task, validation is not None, batch_size, options)
     shared = share(data, validation)
-    groups = make_groups(course, points, static, shared)
-    results, reports = [], []
-    for group in groups:
-        members = start(course, points, group, key, seeds, shared)
-        result, report = advance(course, group, members, shared, steps, layout)
-        results.append(result)
-        reports.append(report)
-    table = tabulate(points, seeds, groups, results, steps)
-    return Sweep(tuple(points), seeds, table, tuple(groups), tuple(results), tuple(reports))
+    return course, points, shared, make_groups(course, points, static, shared)
+
+
+def _parts(group: Group, most: int) -> list[Group]:
+    return [group._replace(points=group.points[n : n + most]) for n in range(0, len(group.points), most)]
+
+
+def _saved(
+    file: Path, course: Course, group: Group, members: PyTree, shared: PyTree, steps: int
+) -> tuple[Result, Report]:
+    program = jax.vmap(partial(move, course, group.fixed, steps), in_axes=(0, None))
+    result, note = saving.load(file, jax.eval_shape(program, members, shared))
+    timings = tuple(Timing(*timing) for timing in note["timings"])
+    return result, Report(group.fixed, group.traced, layouts.size(members), note["layout"], timings)
 
 
 def share(data: PyTree, validation: PyTree | None) -> PyTree:

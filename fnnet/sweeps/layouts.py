@@ -20,7 +20,6 @@ from fnnet import tree
 
 LayoutName: TypeAlias = Literal["vmap", "map", "threads", "devices"]
 LAYOUTS = ("vmap", "map", "threads", "devices")
-TRIAL_STEPS = 8
 
 Function: TypeAlias = Callable[[PyTree, PyTree], PyTree]
 """A member's program, ``function(member, shared) -> result``."""
@@ -60,17 +59,21 @@ def measured(make: Callable[[int], Function], members: PyTree, shared: PyTree, s
     """Return the timings of the layouts that this machine has, the one of the least estimate first.
 
     Each is compiled and run for a few steps, ``make(steps)`` being the member's program: ``vmap`` and ``devices`` with
-    all members, the others with a few, since theirs take the same time each.
+    all members, the others with a few, since theirs take the same time each. A further one is tried only while the
+    best so far would run for longer than a trial takes to compile: otherwise nothing is to be won.
     """
-    trial, number = min(steps, TRIAL_STEPS), size(members)
-    timings = []
+    trial, number = min(steps, max(8, min(64, steps // 16))), size(members)
+    timings: list[Timing] = []
     for layout in candidates():
+        if timings and min(t.step_seconds for t in timings) * number * steps < timings[0].compile_seconds:
+            break
         few = number if layout in ("vmap", "devices") else min(number, 2 * (os.cpu_count() or 1))
         part = pick(members, slice(0, few))
         start = time.perf_counter()
         program = compiled(layout, make(trial), part, shared)
         compiling = time.perf_counter() - start
-        each = min(_seconds(program, part, shared) for _ in range(2)) / (few * trial)
+        once = _seconds(program, part, shared)
+        each = min(once, _seconds(program, part, shared) if once < 0.5 else once) / (few * trial)
         timings.append(Timing(layout, compiling, each, compiling + each * number * steps))
     return sorted(timings, key=lambda timing: timing.estimate)
 

@@ -57,6 +57,7 @@ def test_each_member_is_its_run_alone(layout):
         np.testing.assert_allclose(record["val_mean_absolute_error"], values["mean_absolute_error"], rtol=1e-5)
     for report in result.layout:
         assert report.layout == layout if layout else report.layout == report.timings[0].layout
+        assert layout is not None or report.timings
         assert all(t.compile_seconds > 0 and t.step_seconds > 0 for t in report.timings)
         assert [t.estimate for t in report.timings] == sorted(t.estimate for t in report.timings)
 

@@ -44,10 +44,20 @@ def parallel_coordinates(
             axes.plot(range(len(columns)), row, color=colours(0.9 * row[-1]), alpha=0.8)
         else:
             axes.plot(range(len(names)), row[:-1], color="0.6", linestyle=":")
+    behind = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1}
     for x, (_, ticks) in enumerate(scales):
         axes.axvline(x, color="0.3", linewidth=0.8, zorder=0)
         for y, label in ticks:
-            axes.annotate(label, (x, y), (4, 0), textcoords="offset points", va="center", fontsize=8, parse_math=False)
+            axes.annotate(
+                label,
+                (x, y),
+                (4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+                bbox=behind,
+                parse_math=False,
+            )
     axes.set(xlim=(-0.1, len(columns) - 0.5), ylim=(-0.06, 1.06), yticks=[])
     axes.set_xticks(range(len(columns)), [name.replace("_", " ") for name in columns])
     axes.spines[["top", "right", "left", "bottom"]].set_visible(False)

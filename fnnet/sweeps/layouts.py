@@ -19,6 +19,7 @@ from jaxtyping import PyTree
 from fnnet import tree
 
 LayoutName: TypeAlias = Literal["vmap", "map", "threads", "devices"]
+PAYS = 3  # a trial that would save a third of the run then pays for its own compilation
 LAYOUTS = ("vmap", "map", "threads", "devices")
 
 Function: TypeAlias = Callable[[PyTree, PyTree], PyTree]
@@ -60,12 +61,12 @@ def measured(make: Callable[[int], Function], members: PyTree, shared: PyTree, s
 
     Each is compiled and run for a few steps, ``make(steps)`` being the member's program: ``vmap`` and ``devices`` with
     all members, the others with a few, since theirs take the same time each. A further one is tried only while the
-    best so far would run for longer than a trial takes to compile: otherwise nothing is to be won.
+    best so far would run for `PAYS` times as long as the first took to compile: otherwise little is to be won.
     """
     trial, number = min(steps, max(8, min(64, steps // 16))), size(members)
     timings: list[Timing] = []
     for layout in candidates():
-        if timings and min(t.step_seconds for t in timings) * number * steps < timings[0].compile_seconds:
+        if timings and min(t.step_seconds for t in timings) * number * steps < PAYS * timings[0].compile_seconds:
             break
         few = number if layout in ("vmap", "devices") else min(number, 2 * (os.cpu_count() or 1))
         part = pick(members, slice(0, few))

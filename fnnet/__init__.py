@@ -15,6 +15,7 @@ from fnnet import (
     optimizers,
     sampling,
     schedules,
+    sweeps,
     training,
     transforms,
     tree,
@@ -57,6 +58,7 @@ from fnnet.layers import (
     rnn,
 )
 from fnnet.optimizers import adam, adamw, lbfgs, lion, muon, nadam, rmsprop, sgd
+from fnnet.sweeps import Sweep, sweep
 from fnnet.training import Record, compiler_options, evaluate, init, predict, run, step
 from fnnet.transforms import hyperparams, with_hyperparams
 
@@ -73,6 +75,7 @@ __all__ = [
     "Metric",
     "Optimizer",
     "Record",
+    "Sweep",
     "Task",
     "Terms",
     "TrainState",
@@ -141,6 +144,8 @@ __all__ = [
     "step",
     "stop_gradient",
     "summary",
+    "sweep",
+    "sweeps",
     "training",
     "transforms",
     "tree",

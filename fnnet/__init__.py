@@ -15,6 +15,7 @@ from fnnet import (
     optimizers,
     sampling,
     schedules,
+    sweeps,
     training,
     transforms,
     tree,
@@ -36,7 +37,7 @@ from fnnet.compose import (
     stop_gradient,
 )
 from fnnet.core import Layer, Masked, Metric, Optimizer, Task, Terms, TrainState
-from fnnet.fitting import Fit, fit
+from fnnet.fitting import Fit, find_learning_rate, fit
 from fnnet.layers import (
     attention,
     avg_pool,
@@ -57,6 +58,7 @@ from fnnet.layers import (
     rnn,
 )
 from fnnet.optimizers import adam, adamw, lbfgs, lion, muon, nadam, rmsprop, sgd
+from fnnet.sweeps import Sweep, sweep
 from fnnet.training import Record, compiler_options, evaluate, init, predict, run, step
 from fnnet.transforms import hyperparams, with_hyperparams
 
@@ -73,6 +75,7 @@ __all__ = [
     "Metric",
     "Optimizer",
     "Record",
+    "Sweep",
     "Task",
     "Terms",
     "TrainState",
@@ -99,6 +102,7 @@ __all__ = [
     "ensemble",
     "errors",
     "evaluate",
+    "find_learning_rate",
     "fit",
     "flatten",
     "global_pool",
@@ -141,6 +145,8 @@ __all__ = [
     "step",
     "stop_gradient",
     "summary",
+    "sweep",
+    "sweeps",
     "training",
     "transforms",
     "tree",

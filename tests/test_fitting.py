@@ -274,3 +274,52 @@ def test_bad_data_is_refused_before_training():
         fn.fit(TASK, (x, y.at[5].set(7)), key=jax.random.key(0), steps=1, batch_size=BATCH)
     with pytest.raises(fn.errors.DataError, match=r"label.* 7"):
         fn.fit(TASK, (x, y), key=jax.random.key(0), steps=1, batch_size=BATCH, validation=(x, y.at[5].set(7)))
+
+
+def test_averaged_parameters_are_validated():
+    """With `evaluated` the validation metrics are those of the averaged parameters, and training is as without."""
+    data = make_data()
+    task = make_task(optimizer=fn.transforms.chain(fn.adam(0.05), fn.transforms.average(0.9)))
+    options = {"key": jax.random.key(0), "epochs": 2, "batch_size": BATCH, "validation": data}
+    plain = fn.fit(task, data, **options)
+    averaged = fn.fit(task, data, evaluated=fn.transforms.with_average, **options)
+    chex.assert_trees_all_equal(plain.state, averaged.state)
+    expected = fn.evaluate(task, fn.transforms.with_average(plain.state), data)
+    np.testing.assert_allclose(averaged.metrics["val_loss"][-1], expected["loss"], rtol=1e-6)
+    assert averaged.metrics["val_loss"][-1] != plain.metrics["val_loss"][-1]
+
+
+def test_a_decision_puts_another_state_in_place():
+    """The run goes on from the state that a callback answers with: here from the start, once."""
+    data, start = make_data(), fn.init(TASK, jax.random.key(0), make_data()[0])
+    answered = []
+
+    def back(event):
+        if event.kind == "epoch" and not answered:
+            answered.append(event.step)
+            return callbacks.Decision(state=jax.tree.map(jnp.copy, start))
+        return None
+
+    result = fn.fit(TASK, data, state=start, steps=10, batch_size=BATCH, callbacks=[back])
+    whole = fn.fit(TASK, data, state=start, steps=10, batch_size=BATCH)
+    assert result.history["step"].tolist() == [*range(1, 6), *range(1, 11)]
+    chex.assert_trees_all_equal(result.state, whole.state)
+
+
+def test_a_callback_sees_the_run_so_far():
+    """History, metrics and state up to the event, as fit returns them at the end."""
+    seen = []
+
+    def look(event):
+        run = event.so_far()
+        seen.append((event.kind, len(run.history["loss"]), len(run.metrics.get("epoch", ())), int(run.state.step)))
+
+    fn.fit(TASK, make_data(), key=jax.random.key(0), epochs=2, batch_size=BATCH, callbacks=[look])
+    assert seen[0] == ("start", 0, 0, 0)
+    assert [counts for kind, *counts in seen if kind == "epoch"] == [[5, 1, 5], [10, 2, 10]]
+    assert seen[-1] == ("end", 10, 2, 10)
+
+
+def test_an_unknown_way_with_what_is_not_finite():
+    with pytest.raises(ValueError, match="fit: on_nonfinite must be 'raise', 'skip' or 'stop', got 'go_on'"):
+        fn.fit(TASK, make_data(), key=jax.random.key(0), steps=1, batch_size=BATCH, on_nonfinite="go_on")

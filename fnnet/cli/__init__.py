@@ -1,4 +1,4 @@
-"""The command line: ``fnnet train | evaluate | predict | summary``."""
+"""The command line: ``fnnet train | evaluate | predict | summary | sweep``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import sys
 from fnnet.errors import FnnetError, needs_extra
 
 
+class Interrupted(Exception):  # noqa: N818 - it is none of a mistake
+    """Ctrl-C ended the training, and what was learnt until then is saved."""
+
+
 def main() -> None:
     """Run the command line. It exits with 1 for a mistake in the input, 2 for a wrong usage, and 130 after Ctrl-C."""
     try:
         with needs_extra("fnnet", "all"):
-            from fnnet.cli.commands import app
+            from fnnet.cli.sweeping import app
         app()
     except (FnnetError, ValueError, OverflowError) as error:
         _end(1, f"error: {error}")
@@ -21,6 +25,8 @@ def main() -> None:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         _end(1, f"error: {error}\n  Fix: pass smaller --hidden or --batch-size.")
+    except Interrupted as error:
+        _end(130, str(error))
     except KeyboardInterrupt:
         _end(130, "interrupted")
     except SystemExit as end:  # typer's, which says nothing of Ctrl-C

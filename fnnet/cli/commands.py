@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fnnet import __version__, callbacks, data, fitting, sampling, training
-from fnnet.cli import runs
+from fnnet.cli import Interrupted, runs
 from fnnet.cli.experiments import (
     ACTIVATIONS,
     OPTIMIZERS,
@@ -107,6 +107,10 @@ def train(
         Path | None, typer.Option(help="Run directory (default: the next free one of runs/SOURCE, runs/SOURCE-2, ...).")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that --out holds.")] = False,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="A directory for compiled programs: a second run with it starts sooner.", file_okay=False),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no tables.")] = False,
 ) -> None:
     """Train a network on 70 % of SOURCE, watch 15 %, test on 15 %, and save the run."""
@@ -125,20 +129,37 @@ def train(
         missing=missing.value,
     )
     directory = _free_directory(source, out, overwrite)
+    if cache is not None:
+        keep_programs(cache)
     dataset = read_source(source, target, missing=missing.value, regression=regression)
     listeners = [] if quiet else [callbacks.progress(Path(source).stem)]
-    run, examples = _train_and_save(settings, with_targets(source, dataset), directory, listeners)
+    run, examples, result = _train_and_save(settings, with_targets(source, dataset), directory, listeners)
     if not np.isfinite(list(run.test.values())).all():
         typer.echo("warning: the test metrics are not finite: train with a lower --learning-rate.", err=True)
+    if result.address is not None:
+        typer.echo(
+            f"warning: not finite at {result.address}; what is saved is the state before: train with a lower"
+            " --learning-rate.",
+            err=True,
+        )
     if not quiet:
         _print_table(f"test metrics ({examples} examples)", run.test)
         typer.echo(f"saved to {directory}: {', '.join(sorted(path.name for path in directory.iterdir()))}")
+    if result.ended == "interrupt":
+        raise Interrupted(f"interrupted after step {int(result.state.step)}; what was learnt until then is saved")
+
+
+def keep_programs(directory: Path) -> None:
+    """Have JAX keep compiled programs in `directory`, and take them from there."""
+    jax.config.update("jax_compilation_cache_dir", str(directory))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def _train_and_save(
     settings: Settings, dataset: data.Dataset, directory: Path, listeners: list[callbacks.Callback]
-) -> tuple[runs.Run, int]:
-    """Return the run, with the metrics of its test part, and the number of examples in that part."""
+) -> tuple[runs.Run, int, callbacks.Fit]:
+    """Return the run, with the metrics of its test part, the number of examples in that part, and how it went."""
     parts = data.split(dataset, (0.7, 0.15, 0.15), seed=settings.seed)
     schema = data.fit_schema(parts[0])
     training_part, validation, test = (data.apply_schema(schema, part) for part in parts)
@@ -157,11 +178,17 @@ def _train_and_save(
             batch_size=settings.batch_size,
             validation=validation.arrays,
             callbacks=listeners,
+            on_nonfinite="stop",
         )
+        if not result.metrics:  # there is no epoch to show
+            if result.address is None:
+                raise KeyboardInterrupt
+            fix = "train with a lower --learning-rate."
+            raise DataError("training", f"not finite in the first epoch, at {result.address}", fix)
         state, values = result.state, _scalars(training.evaluate(task, result.state, test.arrays))
         run = runs.Run(settings, schema, outputs, mean, scale, state.params, state.state, values)
         runs.save(directory, run, result.metrics)
-    return run, len(test.y)
+    return run, len(test.y), result
 
 
 @app.command()

@@ -18,12 +18,14 @@ from fnnet.data.preprocessing import (
 )
 from fnnet.data.targets import relabel
 from fnnet.data.toys import blobs, circles, moons, spirals, xor
+from fnnet.data.weights import balanced, weigh
 
 __all__ = [
     "Column",
     "Dataset",
     "Schema",
     "apply_schema",
+    "balanced",
     "blobs",
     "breast_cancer",
     "check",
@@ -44,6 +46,7 @@ __all__ = [
     "split",
     "take",
     "unseen_categories",
+    "weigh",
     "wine",
     "write_csv",
     "write_npz",

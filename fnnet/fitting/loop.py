@@ -127,6 +127,7 @@ class _Progress(NamedTuple):
     at: int
     pieces: tuple[dict[str, Any], ...] = ()  # of the history
     table: tuple[dict[str, Any], ...] = ()
+    rows_told: int = 0  # how many rows of the history the table covers
     ended: Any = "error"
     address: training.Address | None = None
 
@@ -134,7 +135,9 @@ class _Progress(NamedTuple):
 def _train(plan: _Plan, data: PyTree, validation: PyTree | None) -> Fit:
     # The chunks reuse the buffers that they are given, so they are given a copy.
     at = int(plan.before.state.step)
-    now = _Progress(jax.tree.map(jnp.copy, plan.before.state), at)
+    covered = np.max(plan.before.metrics.get("step", 0), initial=0)
+    rows_told = int(np.sum(plan.before.history["step"] <= covered))
+    now = _Progress(jax.tree.map(jnp.copy, plan.before.state), at, rows_told=rows_told)
     steps_a_block = chunks.block(*(n for n in (plan.per_epoch, at, plan.last) if n))
     pace = steps_a_block
     try:
@@ -151,7 +154,9 @@ def _train(plan: _Plan, data: PyTree, validation: PyTree | None) -> Fit:
                 now, stop = _tell(plan, now, "chunk", {"loss": float(now.pieces[-1]["loss"].mean())})
                 if now.at % plan.per_epoch == 0 or now.at == plan.last:
                     row = _epoch_row(plan, now, validation)
-                    now, wanted = _tell(plan, now._replace(table=(*now.table, row)), "epoch", row)
+                    rows_told = len(plan.before.history["step"]) + sum(len(piece["step"]) for piece in now.pieces)
+                    now = now._replace(table=(*now.table, row), rows_told=rows_told)
+                    now, wanted = _tell(plan, now, "epoch", row)
                     stop = stop or wanted
             now = now._replace(ended=_reason(plan, now, interrupted()))
     finally:  # an error ends the run too: what listens may hold a terminal or a file
@@ -200,13 +205,8 @@ def _next_pace(length: int, seconds: float, steps_a_block: int) -> int:
 
 
 def _epoch_row(plan: _Plan, now: _Progress, validation: PyTree | None) -> dict[str, Any]:
-    since = now.table[-1]["step"] if now.table else int(plan.before.state.step)
-    steps, losses = (np.concatenate([piece[name] for piece in now.pieces]) for name in ("step", "loss"))
-    row: dict[str, Any] = {
-        "epoch": now.at / plan.per_epoch,
-        "step": now.at,
-        "loss": float(losses[steps > since].mean()),
-    }
+    losses = np.concatenate([plan.before.history["loss"], *(piece["loss"] for piece in now.pieces)])[now.rows_told :]
+    row: dict[str, Any] = {"epoch": now.at / plan.per_epoch, "step": now.at, "loss": float(losses.mean())}
     if validation is None:
         return row
     ts = now.ts if plan.evaluated is None else plan.evaluated(now.ts)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import os
+import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tomllib
@@ -402,6 +404,45 @@ def test_too_large_for_the_machine(fnnet, monkeypatch, error, code):
 
 
 def test_a_run_that_diverged_says_so(fnnet):
+    """In the first epoch it is an error that says where; later what was learnt is saved, with a warning."""
     code, _, err = fnnet("train", "iris", *QUICK, "--optimizer", "sgd", "--learning-rate", "1e30")
+    assert code == 1
+    assert re.search(
+        r"error: training: not finite in the first epoch, at step \d+: \w+ of .*\n  Fix: train with a l", err
+    )
+    options = ("--hidden", "8", "--optimizer", "sgd", "--learning-rate", "0.5", "--epochs", "60", "--out", "run")
+    code, out, err = fnnet("train", "diabetes", *options)
     assert code == 0
-    assert "not finite: train with a lower --learning-rate" in err
+    assert re.search(r"warning: not finite at step \d+: .*; what is saved is the state before: train with a lower", err)
+    assert "saved to run" in out
+    assert fnnet("evaluate", "run", "diabetes")[0] == 0
+
+
+@pytest.mark.parametrize(("kind", "saved"), [("epoch", True), ("start", False)])
+def test_an_interrupted_run_is_saved(fnnet, monkeypatch, tmp_path, kind, saved):
+    """Ctrl-C after an epoch leaves what was learnt until then, and the code of an interrupt; before one, nothing."""
+
+    def interrupt(event):
+        if event.kind == kind:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("fnnet.callbacks.progress", lambda title: interrupt)
+    code, out, err = fnnet("train", "iris", "--epochs", "50", "--out", "run")
+    assert code == 130
+    assert ("saved to run" in out, "interrupted after step" in err) == (saved, saved)
+    assert (tmp_path / "run").exists() == saved
+    if saved:
+        assert len(read_rows(tmp_path / "run" / "history.csv")) < 50
+        assert fnnet("evaluate", "run", "iris")[0] == 0
+
+
+def test_programs_are_kept_in_a_directory(tmp_path):
+    """With --cache the compiled programs lie there afterwards, and a second run takes them from there."""
+    command = [sys.executable, "-m", "fnnet", "train", "iris", *QUICK, "--cache", "programs"]
+    environment = os.environ | {"PYTHONPATH": str(pathlib.Path(fn.__file__).parent.parent)}
+    kept = []
+    for _ in range(2):
+        subprocess.run(command, check=True, cwd=tmp_path, env=environment)
+        kept.append({path.name for path in (tmp_path / "programs").iterdir() if path.name.endswith("-cache")})
+    assert kept[0]
+    assert kept[1] == kept[0]

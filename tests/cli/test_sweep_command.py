@@ -1,0 +1,67 @@
+"""``fnnet sweep`` ranks, saves, goes on where it was, and names mistakes."""
+
+from __future__ import annotations
+
+import csv
+import sys
+import tomllib
+
+import pytest
+
+from fnnet.cli import main
+
+
+def call(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr(sys, "argv", ["fnnet", "sweep", *map(str, arguments)])
+    code = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code or 0
+    return code, *capsys.readouterr()
+
+
+@pytest.fixture
+def sweep(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("NO_COLOR", "1")
+    return lambda *arguments: call(monkeypatch, capsys, *arguments)
+
+
+def test_a_sweep_is_ranked_saved_and_not_run_again(sweep, tmp_path):
+    options = ("iris", "--learning-rate", "1e-4,1e-2", "--hidden", "8", "--hidden", "", "--epochs", "5", "--seeds", "2")
+    code, out, _ = sweep(*options, "--out", "found")
+    assert code == 0, out
+    directory = tmp_path / "found"
+    rows = list(csv.DictReader((directory / "results.csv").read_text().splitlines()))
+    assert len(rows) == 8
+    assert {row["hidden"] for row in rows} == {"8", ""}
+    assert all(float(row["val_loss"]) > 0 for row in rows)
+    means = {}
+    for row in rows:
+        means.setdefault((row["hidden"], float(row["learning_rate"])), []).append(float(row["val_loss"]))
+    best = min(means, key=lambda point: sum(means[point]))
+    first = next(line for line in out.splitlines() if "0.01" in line or "0.0001" in line)
+    assert f"{best[1]:g} " in first
+    assert tomllib.loads((directory / "config.toml").read_text())["grid"]["learning_rate"] == [1e-4, 1e-2]
+    for name in ("heat_map.png", "parallel_coordinates.png"):
+        assert (directory / name).read_bytes().startswith(b"\x89PNG")
+    before = (directory / "group_00000.npz").stat().st_mtime_ns
+    assert sweep(*options, "--out", "found")[0] == 0
+    assert (directory / "group_00000.npz").stat().st_mtime_ns == before
+    code, _, err = sweep(*options[:-1], "3", "--out", "found", "--quiet")
+    assert (code, "holds another sweep" in err) == (1, True)
+
+
+def test_mistakes_get_a_line(sweep, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes").write_text("")
+    for options, message in (
+        (("--learning-rate", "fast"), "must be numbers"),
+        (("--hidden", "0"), "positive whole numbers"),
+        (("--out", "mine"), "holds other files"),
+    ):
+        code, _, err = sweep("iris", *options)
+        assert code == 2
+        assert message in err

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fnnet.errors import near_matches, needs_extra
+from fnnet.errors import ExtraMissingError, near_matches
 from fnnet.sweeps.space import Point
 
 TableRecord = dict[str, Any]
@@ -64,8 +64,10 @@ def ranked(
 
 def to_pandas(records: Sequence[TableRecord]) -> Any:
     """Return the records as a ``pandas.DataFrame``; ExtraMissingError without pandas."""
-    with needs_extra("to_pandas", "data"):
+    try:
         import pandas as pd  # type: ignore[import-untyped,import-not-found,unused-ignore]
+    except ModuleNotFoundError as error:
+        raise ExtraMissingError("to_pandas", "needs the module 'pandas'", "pip install pandas") from error
     return pd.DataFrame(list(records))
 
 

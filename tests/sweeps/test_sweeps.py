@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 from functools import cache
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -123,3 +125,14 @@ def test_a_member_that_diverges_is_last_and_breaks_nothing():
 def test_mistakes_are_named_before_anything_runs(space, options, error, message):
     with pytest.raises(error, match=message):
         fn.sweep(make_task, space, DATA, **({"key": KEY, "steps": 1, "batch_size": 4} | options))
+
+
+def test_a_table_for_pandas_says_what_it_lacks(monkeypatch):
+    """pandas is none of the extras: without it one is told what to install; with it, the records are its rows."""
+    made = []
+    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=made.append))
+    fn.sweeps.to_pandas([{"loss": 1.0}])
+    assert made == [[{"loss": 1.0}]]
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(fn.errors.ExtraMissingError, match="pip install pandas"):
+        fn.sweeps.to_pandas([{"loss": 1.0}])

@@ -14,6 +14,7 @@ import pytest
 
 import fnnet as fn
 from fnnet.errors import DataError
+from fnnet.sweeps.table import to_pandas
 
 KEY = jax.random.key(7)
 X = np.asarray(jax.random.normal(jax.random.key(1), (24, 3)))
@@ -131,8 +132,8 @@ def test_a_table_for_pandas_says_what_it_lacks(monkeypatch):
     """pandas is none of the extras: without it one is told what to install; with it, the records are its rows."""
     made = []
     monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=made.append))
-    fn.sweeps.to_pandas([{"loss": 1.0}])
+    to_pandas([{"loss": 1.0}])
     assert made == [[{"loss": 1.0}]]
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(fn.errors.ExtraMissingError, match="pip install pandas"):
-        fn.sweeps.to_pandas([{"loss": 1.0}])
+        to_pandas([{"loss": 1.0}])

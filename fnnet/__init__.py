@@ -63,7 +63,7 @@ from fnnet.training import Record, compiler_options, evaluate, init, predict, ru
 from fnnet.transforms import hyperparams, with_hyperparams
 
 if TYPE_CHECKING:
-    from fnnet import checkpoints, inspection, layouts, losses, metrics, plotting
+    from fnnet import checkpoints, inspection, layouts, logs, losses, metrics, plotting
     from fnnet.inspection import summary
 
 __version__ = "0.1.0"
@@ -118,6 +118,7 @@ __all__ = [
     "layouts",
     "lbfgs",
     "lion",
+    "logs",
     "losses",
     "lstm",
     "max_pool",
@@ -154,7 +155,7 @@ __all__ = [
 ]
 
 # What training itself does not need is imported at its first use, which keeps `import fnnet` quick.
-_LATER = ("checkpoints", "inspection", "layouts", "losses", "metrics", "plotting")
+_LATER = ("checkpoints", "inspection", "layouts", "logs", "losses", "metrics", "plotting")
 
 
 def __getattr__(name: str) -> Any:

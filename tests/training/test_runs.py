@@ -91,6 +91,10 @@ def test_a_sampler_made_again_is_the_same():
     """So that a second run of it is not compiled anew."""
     assert sampling.epochs() is sampling.epochs()
     assert sampling.in_order("weigh") == sampling.in_order("weigh")
+
+
+@pytest.mark.untyped
+def test_an_unknown_last_batch_is_named():
     with pytest.raises(ValueError, match="last must be 'drop' or 'weigh', got 'keep'"):
         sampling.epochs("keep")
 

@@ -52,6 +52,9 @@ def torch(
 
     What is no weight is to be set by hand: ε (1e-5 in torch), padding (``[(1, 1), (1, 1)]`` for ``padding=1``; "SAME"
     with stride 2 pads otherwise), activations.
+
+    >>> sorted(fn.layouts.to_layout({"kernel": np.ones((2, 3)), "bias": np.ones(3)}, {}, torch({"": "fc"})))
+    ['fc.bias', 'fc.weight']
     """
     options = {"flattened": flattened, "groups": groups}
     return Layout("torch", TORCH, ".", names, kinds, options, _read_torch, _spell_torch, r"(^|\.)num_batches_tracked$")
@@ -64,7 +67,10 @@ def linen(names: Names | None = None, *, heads: int | Mapping[str, int] = {}, ki
     back. `names` are theirs by ours, without the collection: ``{"dense_0": "Dense_0"}``; a recurrent layer is its cell.
     `heads`: of attention, for ``to_layout``, since only their kernels tell. `kinds`: as for ``torch``.
 
-    What is no weight is to be set by hand: Flax's GRU, LSTM, ε and "SAME" padding are ours.
+    What is no weight is to be set by hand; Flax's ε and "SAME" padding are ours.
+
+    >>> sorted(fn.layouts.to_layout({"kernel": np.ones((2, 3)), "bias": np.ones(3)}, {}, linen({"": "Dense_0"})))
+    ['params/Dense_0/bias', 'params/Dense_0/kernel']
     """
     return Layout("linen", LINEN, "/", names, kinds, {"heads": heads}, _read_linen, _spell_linen, "^$")
 
@@ -75,6 +81,9 @@ def nnx(names: Names | None = None, *, heads: int | Mapping[str, int] = {}, kind
     Its variables are ``fn.tree.flatten(nnx.to_pure_dict(nnx.state(model)))``. `names`, `heads`, `kinds`: as for
     ``linen``; an ``nnx.OptimizedLSTMCell`` is the kind ``optimized_lstm``. An ``nnx.GRUCell`` has no reset bias: a GRU
     has this layout only where that is zero.
+
+    >>> list(fn.layouts.to_layout({"table": np.ones((2, 3))}, {}, nnx({"": "embed"})))
+    ['embed/embedding']
     """
     ignored = r"(^|/)(rngs/.*|count|key)$"
     return Layout("nnx", NNX, "/", names, kinds, {"heads": heads}, _same, _same, ignored)
@@ -93,6 +102,9 @@ def keras(
     `names`, `heads`: as for ``linen``; a recurrent layer is its cell, ``lstm/lstm_cell``. A GRU is that of Keras'
     default, ``reset_after=True``. A depthwise convolution is the kind ``depthwise_conv`` and needs `groups` for
     ``to_layout``; a PReLU must be shared over space there. What is no weight is to be set by hand: ε is 1e-3 in Keras.
+
+    >>> sorted(fn.layouts.to_layout({"scale": np.ones(2), "bias": np.ones(2)}, {}, keras({"": "norm"})))
+    ['norm/beta', 'norm/gamma']
     """
     ignored = r"(^|/)seed_generator(_\d+)?/.*$"
     return Layout("keras", KERAS, "/", names, kinds, {"heads": heads, "groups": groups}, _same, _same, ignored)

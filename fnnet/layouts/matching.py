@@ -92,11 +92,11 @@ def found_names(where: str, theirs: Flat, layout: Layout, parts: Mapping[str, Pa
     for path, part in parts.items():
         alike.setdefault((part.kind, _is_backward(path), *sorted(part.shapes.items())), []).append(path)
     names: dict[str, tuple[str, ...]] = {}
-    problems, rest = [], set(theirs)
+    problems, rest, held = [], set(theirs), _held(theirs, layout)
     for paths in sorted(alike.values(), key=lambda paths: -len(parts[paths[0]].theirs)):
         part = parts[paths[0]]
-        fitting = _fitting(part, theirs, rest, layout)
-        if len(fitting) != len(paths) or (len(paths) > 1 and (not _differ_by_number(paths, fitting))):
+        fitting = _fitting(part, theirs, rest, held, layout)
+        if len(fitting) != len(paths) or (len(paths) > 1 and not _differ_by_number(paths, fitting)):
             problems.append(_unclear(paths, fitting, part))
             continue
         for path, name in zip(sorted(paths, key=_numbers), sorted(fitting, key=_numbers), strict=True):
@@ -211,17 +211,28 @@ def _below(name: str | Iterable[str], rest: str, layout: Layout) -> tuple[str, .
     return tuple(f"{end}{rest.replace('/', layout.separator)}".removeprefix(layout.separator) for end in ends)
 
 
-def _fitting(part: Part, theirs: Flat, rest: set[str], layout: Layout) -> list[str]:
+def _held(theirs: Flat, layout: Layout) -> dict[str, set[str]]:
+    """Return the names of the arrays that each layer of theirs holds itself, not within a layer of its own."""
+    held: dict[str, set[str]] = {}
+    for name in theirs:
+        held.setdefault(name.rpartition(layout.separator)[0], set()).add(name)
+    return held
+
+
+def _fitting(part: Part, theirs: Flat, rest: set[str], held: Mapping[str, set[str]], layout: Layout) -> list[str]:
     """Return their layers, as yet without one of ours, that have just such entries, of such shapes."""
     first = part.theirs[0]
     layers = {name.removesuffix(first).removesuffix(layout.separator) for name in rest if name.endswith(first)}
-    return [layer for layer in layers if _fits(part, layer, theirs, rest, layout)]
+
+    def fits(layer: str) -> bool:
+        names = {joined(layout, layer, entry) for entry in part.theirs}
+        return names <= rest and held.get(layer, set()) <= names and _makes_ours(part, layer, theirs, layout)
+
+    return [layer for layer in layers if fits(layer)]
 
 
-def _fits(part: Part, layer: str, theirs: Flat, rest: set[str], layout: Layout) -> bool:
-    names = {joined(layout, layer, entry) for entry in part.theirs}
-    beside = {name for name in theirs if name.rpartition(layout.separator)[0] == layer}
-    if not names <= rest or beside - names or _is_backward(layer) != _is_backward(part.path):
+def _makes_ours(part: Part, layer: str, theirs: Flat, layout: Layout) -> bool:
+    if _is_backward(layer) != _is_backward(part.path):
         return False
     try:
         ours = back(part, lambda entry: theirs[joined(layout, layer, entry)])

@@ -312,3 +312,30 @@ def test_what_a_layout_cannot_hold_is_named(params, layout, kind, said):
 def test_like_is_a_pair():
     with pytest.raises(DataError, match=r"like must be \(params, state\), got dict"):
         layouts.from_layout(FLAT, GIVEN, like=MLP)
+
+
+def test_arrays_and_paths_are_of_one_network():
+    flat = {"params/a/kernel": np.ones((2, 3), np.float32), "a/kernel": np.ones((2, 3), np.float32)}
+    with pytest.raises(DataError, match="'a/kernel' is there twice"):
+        layouts.from_layout(flat, layouts.linen(), like=({"dense_0": {"kernel": np.ones((2, 3), np.float32)}}, {}))
+    twice = {"batch_norm_0": {"mean": np.ones(3)}}
+    with pytest.raises(DataError, match="parameters and state have a path in common"):
+        layouts.to_layout(twice, twice, layouts.torch())
+
+
+def test_what_cannot_be_split_is_said():
+    params = {part: {"kernel": np.ones((4, 4), np.float32)} for part in ("query", "key", "value", "out")}
+    flat = layouts.to_layout(params, {}, layouts.torch({"": "attn"}))
+    flat["attn.in_proj_weight"] = np.ones((11, 4), np.float32)
+    with pytest.raises(ShapeError, match=r"'attn.in_proj_weight' \(11, 4\) for '' cannot be split or joined"):
+        layouts.from_layout(flat, layouts.torch({"": "attn"}), like=(params, {}))
+
+
+def test_a_gru_without_a_reset_bias_travels_to_nnx():
+    net = fn.gru(3)
+    params, state = net.init(jax.random.key(0), jnp.ones((1, 2, 4)))  # whose biases are zero
+    params = params | {"bias": jnp.arange(9.0)}
+    flat = layouts.to_layout(params, state, layouts.nnx({"": "cell"}))
+    assert set(flat) == {"cell/dense_i/kernel", "cell/dense_i/bias", "cell/dense_h/kernel"}
+    back, _ = layouts.from_layout(flat, layouts.nnx({"": "cell"}), like=(params, state))
+    assert jax.tree.all(jax.tree.map(jnp.array_equal, back, params))

@@ -34,8 +34,8 @@ class Chunk(NamedTuple):
 def block(*numbers: int) -> int:
     """Return how many steps are made between two tests of the loop's end: a divisor of all `numbers`, of at most 32.
 
-    A loop whose length is known when it is compiled costs less a step than one whose length is traced, some ten per
-    cent at small batches (benchmarks/README.md); so the loop of traced length is made of blocks of known length.
+    On CPU a loop whose length is known when it is compiled costs less a step at small batches than one whose length is
+    traced; so the loop of traced length is made of blocks of known length.
 
     >>> from fnnet.fitting.chunks import block
     >>> block(625, 600), block(56, 1680), block(19, 60)

@@ -27,9 +27,9 @@ class Record(NamedTuple):
     Of the first step and of those whose number is a multiple of `every`, held until the next: ``grad_norm`` and
     ``param_norm``, the norms of the whole gradient and of all parameters after the update; the task's `metrics` of the
     batch, in training; with `updates`, ``update_ratio``, the norm of the update over that of the parameters; with
-    `layers`, under ``layers``, the norms of the gradient, the update and the parameter of each path. What they cost is
-    in benchmarks/README.md: the update's norm costs most, since it keeps an update from being made in place. With
-    `every` 0 there are none.
+    `layers`, under ``layers``, the norms of the gradient, the update and the parameter of each path. What they cost,
+    ``benchmarks/history_cost.py`` measures: the update's norm costs most, since it keeps an update from being made in
+    place. With `every` 0 there are none.
 
     `rows`: how many rows are kept, evenly spaced and the last among them; None for all.
     """

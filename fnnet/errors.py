@@ -71,6 +71,18 @@ class NonFiniteError(FnnetError, FloatingPointError):
         self.address, self.run = address, run
 
 
+class StreamError(FnnetError, RuntimeError):
+    """The source of a stream raised an error, the cause of this one; `run` is the run up to the step before.
+
+    Nothing is lost: ``error.run.state`` is the last state, ``error.run.history`` its history.
+    """
+
+    def __init__(self, where: str, cause: Exception, run: Any) -> None:
+        problem = f"the batch of step {int(run.state.step)} could not be read, {type(cause).__name__}: {cause}"
+        super().__init__(where, problem, "mend the source, and go on from error.run.state.")
+        self.run = run
+
+
 class ExtraMissingError(FnnetError, ImportError):  # type: ignore[misc]  # `path` is the layer's, here always ""
     """An optional library is needed and is not installed."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -70,6 +70,12 @@ class Sampler(NamedTuple):
 
     per_epoch: Callable[[int, int], int]
     rows: Callable[[Key, Int[Array, ""], int, int], tuple[Int[Array, batch], Float[Array, batch] | None]]
+
+
+def check_sampler(sampler: Any) -> None:
+    """Raise TypeError unless `sampler` is a ``Sampler``."""
+    if not all(callable(getattr(sampler, name, None)) for name in Sampler._fields):
+        raise TypeError(f"run: sampler must be one of fn.sampling, such as fn.sampling.epochs(), got {sampler!r}")
 
 
 Last = Literal["drop", "weigh"]

@@ -102,7 +102,7 @@ MISTAKES = {
         lambda: fn.data.split((X, Y), 0.8),
         "split: fractions must be one for each part, such",
     ),
-    "no batch size": (ValueError, fit(batch_size=None), "fit: batch_size must be a whole number, got None"),
+    "half a row a batch": (ValueError, fit(batch_size=2.5), "fit: batch_size must be a whole number, got 2.5"),
     "no key": (
         KeyMissingError,
         lambda: fn.init(TASK, None, X),

@@ -10,7 +10,7 @@ from fnnet.training import Address
 
 Kind: TypeAlias = Literal["start", "chunk", "epoch", "end"]
 
-Ended: TypeAlias = Literal["steps", "callback", "interrupt", "nonfinite", "error"]
+Ended: TypeAlias = Literal["steps", "callback", "interrupt", "nonfinite", "data", "error"]
 
 
 class Fit(NamedTuple):
@@ -19,8 +19,9 @@ class Fit(NamedTuple):
     `history`: columns with a row a step (see ``fn.Record``). `metrics`: columns with a row an epoch: ``epoch``,
     ``step``, ``loss`` (mean since the last row) and, with validation data, ``val_loss`` and ``val_`` each metric.
     `ended`: why the run is over: all ``"steps"`` are made, a ``"callback"`` asked to stop, an ``"interrupt"`` (Ctrl-C,
-    SIGTERM), a value that is not finite (``"nonfinite"``, then `address` tells where it arose), or an ``"error"``.
-    `first`: the updates made before the run. `position`: of a stream of data that knows its own.
+    SIGTERM), a value that is not finite (``"nonfinite"``, then `address` tells where it arose), a stream that gave no
+    more ``"data"``, or an ``"error"``. `first`: the updates made before the run. `position`: of a stream that knows its
+    own, where it stood at a step not long before the last.
     """
 
     state: TrainState
@@ -29,7 +30,7 @@ class Fit(NamedTuple):
     ended: Ended = "steps"
     address: Address | None = None
     first: int = 0
-    position: Mapping[str, Any] | bytes | None = None
+    position: Mapping[str, Any] | None = None
 
 
 class Event(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import importlib
 import json
@@ -53,7 +52,7 @@ class Manifest(NamedTuple):
     records: dict[str, Record]
     history: dict[str, Any]
     metrics: dict[str, Any]
-    position: Mapping[str, Any] | bytes | None
+    position: Mapping[str, Any] | None
     config: Mapping[str, Any]
     scores: dict[str, float]
     versions: dict[str, str]
@@ -154,12 +153,7 @@ def dtype_of(name: str, known: Record) -> np.dtype:
 
 def dumped(manifest: Manifest) -> dict[str, str]:
     """Return a manifest as text with its digest: the outer two fields are the same in every format."""
-    position = manifest.position
-    fields = manifest._asdict() | {
-        "position": {"base64": base64.b64encode(position).decode()} if isinstance(position, bytes) else position,
-        "position_kind": "bytes" if isinstance(position, bytes) else "json",
-        "records": {name: list(known) for name, known in manifest.records.items()},
-    }
+    fields = manifest._asdict() | {"records": {name: list(known) for name, known in manifest.records.items()}}
     text = json.dumps(fields)
     return {"manifest": text, "sha256": hashlib.sha256(text.encode()).hexdigest()}
 
@@ -178,8 +172,6 @@ def loaded(where: str, outer: Any) -> Manifest:
     if fields["format"] > FORMAT:
         problem = f"is of format {fields['format']}, expected at most {FORMAT}"
         raise ReadError(where, problem, "update fnnet to read it.")
-    if fields.pop("position_kind") == "bytes":
-        fields["position"] = base64.b64decode(fields["position"]["base64"])
     records = {name: (known[0], tuple(known[1]), *known[2:]) for name, known in fields.pop("records").items()}
     return Manifest(records={name: Record(*known) for name, known in records.items()}, **fields)
 

@@ -25,13 +25,13 @@ class Snapshot(NamedTuple):
     """Everything of a run at one step.
 
     `history` and `metrics` are nested dicts of arrays on the host, of any lengths. `position` is where a stream of data
-    stands: a dict of what JSON has, or bytes. `config` is the user's, of what JSON has; its tuples come back as lists.
+    stands: a dict of what JSON has. `config` is the user's, of what JSON has; its tuples come back as lists.
     """
 
     state: TrainState
     history: Mapping[str, Any] = {}
     metrics: Mapping[str, Any] = {}
-    position: Mapping[str, Any] | bytes | None = None
+    position: Mapping[str, Any] | None = None
     config: Mapping[str, Any] = {}
 
 
@@ -119,8 +119,7 @@ def encoded(where: str, snapshot: Snapshot, scores: Mapping[str, float]) -> tupl
     leaves = _named(where, "state", snapshot.state)
     history, metrics = (_skeleton(where, part, getattr(snapshot, part), leaves) for part in ("history", "metrics"))
     for part, value in (("config", snapshot.config), ("position", snapshot.position)):
-        if not isinstance(value, bytes):
-            manifests.check_json(where, part, value)
+        manifests.check_json(where, part, value)
     for leaf in leaves.values():
         if isinstance(leaf, jax.Array) and leaf.is_fully_addressable:
             leaf.copy_to_host_async()  # all transfers are on their way before the first is waited for

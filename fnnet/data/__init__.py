@@ -16,6 +16,7 @@ from fnnet.data.preprocessing import (
     schema_to_dict,
     unseen_categories,
 )
+from fnnet.data.streams import Stream, stream
 from fnnet.data.targets import relabel
 from fnnet.data.toys import blobs, circles, moons, spirals, xor
 from fnnet.data.weights import balanced, weigh
@@ -24,6 +25,7 @@ __all__ = [
     "Column",
     "Dataset",
     "Schema",
+    "Stream",
     "apply_schema",
     "balanced",
     "blobs",
@@ -44,6 +46,7 @@ __all__ = [
     "schema_to_dict",
     "spirals",
     "split",
+    "stream",
     "take",
     "unseen_categories",
     "weigh",

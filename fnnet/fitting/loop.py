@@ -12,12 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from fnnet import sampling, training, tree
+from fnnet import training, tree
 from fnnet.callbacks import Callback, Decision, Event, Fit, Kind
 from fnnet.core import Key, Task, TrainState
-from fnnet.data import Dataset, check
-from fnnet.errors import DataError, NonFiniteError, inside
-from fnnet.fitting import chunks
+from fnnet.data.streams import Position
+from fnnet.errors import DataError, NonFiniteError, StreamError, inside
+from fnnet.fitting import chunks, feeds
+from fnnet.fitting.feeds import Feed, Window
 from fnnet.fitting.interrupts import asked_to_stop
 from fnnet.sampling import Sampler
 from fnnet.shapes import check_count
@@ -35,7 +36,7 @@ def fit(
     key: Key | None = None,
     epochs: int | None = None,
     steps: int | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     validation: PyTree | None = None,
     callbacks: Sequence[Callback] = (),
     state: TrainState | None = None,
@@ -48,6 +49,10 @@ def fit(
     evaluated: Any = None,
 ) -> Fit:
     """Train `task` on `data`, a ``Dataset``, ``(x, y)`` or ``(x, y, weight)``, for a number of `epochs` or of `steps`.
+
+    `data` may be a stream too, of which no more than a few batches are held: a ``fn.data.stream``, an iterator or an
+    iterable of batches. While steps are made, the next batches are read and put on the device. A batch has 32 rows
+    unless `batch_size` says otherwise; of a stream, as many as it comes with.
 
     Starts afresh from `key`, or goes on from `state` (which is left as it is). After each epoch the loss and the task's
     metrics are taken on `validation`, if there is one; of the state that ``evaluated(state)`` returns, if it is given
@@ -67,11 +72,13 @@ def fit(
     second one ends it at once.
 
     Law: the last state and the history are those of ``fn.run`` compiled with ``fn.compiler_options()``, bit for bit on
-    CPU, whatever the chunks; to rounding, of any other.
+    CPU, whatever the chunks; to rounding, of any other. A stream of the batches of `data` in order is as `data` with
+    the sampler ``fn.sampling.in_order()``.
     Raises: DataError for data that is empty, not finite, of unequal lengths, with labels outside the classes or
     negative weights, or smaller than a batch, and for a `state` of another task; ValueError unless exactly one of
-    `epochs` and `steps`, and one of `key` and `state`, is given; NonFiniteError; and as ``init`` and ``step`` do. What
-    is wrong with `validation` is found before training.
+    `epochs` and `steps`, and one of `key` and `state`, is given; NonFiniteError; StreamError if the source of a stream
+    fails, with the run so far; and as ``init`` and ``step`` do. What is wrong with `validation` is found before
+    training.
 
     >>> x, y = jnp.eye(4), jnp.arange(4)
     >>> task = fn.Task(fn.dense(4), fn.losses.cross_entropy, fn.sgd(1.0))
@@ -80,30 +87,39 @@ def fit(
     (3, (3,))
     """
     training.check_task(task)
+    data = feeds.as_stream(data)
     _check_host((data, validation, key, state))
     _check_callbacks(callbacks)
-    check_count("fit", "batch_size", batch_size)
+    if batch_size is not None:
+        check_count("fit", "batch_size", batch_size)
     count = _count(key, state, epochs, steps)
     if on_nonfinite not in ("raise", "skip", "stop"):
         raise ValueError(f"fit: on_nonfinite must be 'raise', 'skip' or 'stop', got {on_nonfinite!r}")
-    data = _on_device(data, batch_size)
-    on_device = "skip" if on_nonfinite == "skip" else "go_on"
-    course = training.check_course(task, data, batch_size, sampler, transform, micro_batches, record, on_device)
-    example = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), data[0])
+    feed = feeds.feed(data, batch_size, sampler)
+    in_chunks = "skip" if on_nonfinite == "skip" else "go_on"
+    course = training.check_course(
+        task, feed.shapes, feed.batch_size, feed.sampler, transform, micro_batches, record, in_chunks
+    )
+    example = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), feed.example[0])
     ts = training.init(task, key, example) if key is not None else _checked(task, cast(TrainState, state), example)
-    training.check_targets(task, ts, data)
+    training.check_targets(task, ts, feed.example)
     if validation is not None:
         with inside("validation"):  # what is wrong with it is found before training, not after the first epoch
-            validation = _on_device(validation)
+            validation = feeds.on_device(validation)
             training.check_targets(task, ts, validation)
-            jax.eval_shape(lambda ts, data: training.measure(task, ts, data, batch_size=batch_size), ts, validation)
+            measured = partial(training.measure, task, batch_size=feed.batch_size)
+            jax.eval_shape(measured, ts, validation)
     before = _resumed(callbacks, ts) if resume else None
-    no_rows = tree.map(lambda leaf: leaf[None][:0], chunks.no_row(task, course, ts, data))
+    no_rows = tree.map(lambda leaf: leaf[None][:0], chunks.no_row(task, course, ts, feed.shapes))
     before = before or Fit(ts, no_rows, {}, first=int(ts.step))
-    per_epoch = course.sampler.per_epoch(sampling.length(data), batch_size)
-    last = before.first + (count if epochs is None else count * per_epoch)
-    plan = _Plan(task, course, before, last, per_epoch, on_nonfinite, evaluated, tuple(callbacks), time.perf_counter())
-    return _train(plan, data, validation)
+    if epochs is not None and feed.per_epoch is None:
+        raise ValueError("fit: the stream's epochs have no known length; pass steps, or fn.data.stream(..., per_epoch)")
+    last = before.first + (count if epochs is None else count * cast(int, feed.per_epoch))
+    per_epoch = feed.per_epoch or max(1, last)  # a stream of unknown length is one epoch
+    steps_a_block = chunks.block(*(n for n in (per_epoch, int(before.state.step), last) if n))
+    listeners, now = tuple(callbacks), time.perf_counter()
+    plan = _Plan(task, course, before, last, per_epoch, steps_a_block, on_nonfinite, evaluated, listeners, now)
+    return _train(plan, feed, validation)
 
 
 class _Plan(NamedTuple):
@@ -114,6 +130,7 @@ class _Plan(NamedTuple):
     before: Fit  # where the run goes on from
     last: int  # the step that it ends with
     per_epoch: int
+    steps_a_block: int
     on_nonfinite: str
     evaluated: Any
     callbacks: tuple[Callback, ...]
@@ -130,36 +147,36 @@ class _Progress(NamedTuple):
     rows_told: int = 0  # how many rows of the history the table covers
     ended: Any = "error"
     address: training.Address | None = None
+    position: Position | None = None  # of a stream
+    error: Exception | None = None  # of the source of a stream
 
 
-def _train(plan: _Plan, data: PyTree, validation: PyTree | None) -> Fit:
-    # The chunks reuse the buffers that they are given, so they are given a copy.
-    at = int(plan.before.state.step)
-    covered = np.max(plan.before.metrics.get("step", 0), initial=0)
-    rows_told = int(np.sum(plan.before.history["step"] <= covered))
-    now = _Progress(jax.tree.map(jnp.copy, plan.before.state), at, rows_told=rows_told)
-    steps_a_block = chunks.block(*(n for n in (plan.per_epoch, at, plan.last) if n))
-    pace = steps_a_block
+def _train(plan: _Plan, feed: Feed, validation: PyTree | None) -> Fit:
+    now, pace = _begun(plan), plan.steps_a_block
+    windows = feed.open(now.at, plan.last, plan.before.position)
     try:
         with asked_to_stop() as interrupted:
             now, stop = _tell(plan, now, "start", {})
-            while now.at < plan.last and not stop and not interrupted():
-                length = min(pace, chunks.CAPACITY, plan.last - now.at, plan.per_epoch - now.at % plan.per_epoch)
-                in_blocks = length - length % steps_a_block
-                began = time.perf_counter()
-                now = _advance(plan, now, data, steps_a_block if in_blocks else 1, in_blocks or length)
-                if now.address is not None:
+            while now.at < plan.last and not stop and now.address is None and not interrupted():
+                window = windows.at(now.at, interrupted)
+                if window is None:
                     break
-                pace = _next_pace(in_blocks or length, time.perf_counter() - began, steps_a_block)
-                now, stop = _tell(plan, now, "chunk", {"loss": float(now.pieces[-1]["loss"].mean())})
-                if now.at % plan.per_epoch == 0 or now.at == plan.last:
-                    row = _epoch_row(plan, now, validation)
-                    rows_told = len(plan.before.history["step"]) + sum(len(piece["step"]) for piece in now.pieces)
-                    now = now._replace(table=(*now.table, row), rows_told=rows_told)
-                    now, wanted = _tell(plan, now, "epoch", row)
+                over = window.until == now.at
+                if over:
+                    now = now._replace(error=window.error)
+                else:
+                    now, pace = _advance(plan, now, window, pace)
+                    if now.address is not None:
+                        break
+                    now, stop = _tell(plan, now, "chunk", {"loss": float(now.pieces[-1]["loss"].mean())})
+                if over or now.at % plan.per_epoch == 0 or now.at == plan.last:
+                    now, wanted = _end_epoch(plan, now, validation)
                     stop = stop or wanted
-            now = now._replace(ended=_reason(plan, now, interrupted()))
+                if over:
+                    break
+            now = now._replace(ended=_reason(plan, now, stop, interrupted()))
     finally:  # an error ends the run too: what listens may hold a terminal or a file
+        windows.close(now.at)
         now, _ = _tell(plan, now, "end", now.table[-1] if now.table else {})
     result = _so_far(plan, now)
     if plan.course.record.rows is not None:
@@ -167,18 +184,39 @@ def _train(plan: _Plan, data: PyTree, validation: PyTree | None) -> Fit:
         result = result._replace(history=tree.map(lambda column: column[rows], result.history))
     if now.address is not None and plan.on_nonfinite == "raise":
         raise NonFiniteError("fit", now.address, result)
+    if now.error is not None:
+        raise StreamError("fit", now.error, result) from now.error
     return result
 
 
-def _reason(plan: _Plan, now: _Progress, interrupted: bool) -> str:
+def _begun(plan: _Plan) -> _Progress:
+    before = plan.before
+    covered = np.max(before.metrics.get("step", 0), initial=0)
+    rows_told = int(np.sum(before.history["step"] <= covered))
+    # The chunks reuse the buffers that they are given, so they are given a copy.
+    ts = jax.tree.map(jnp.copy, before.state)
+    return _Progress(ts, int(ts.step), rows_told=rows_told, position=before.position)
+
+
+def _reason(plan: _Plan, now: _Progress, stop: bool, interrupted: bool) -> str:
     if now.address is not None:
         return "nonfinite"
     if now.at >= plan.last:
         return "steps"
-    return "interrupt" if interrupted else "callback"
+    return "callback" if stop else "interrupt" if interrupted else "data"
 
 
-def _advance(plan: _Plan, now: _Progress, data: PyTree, steps_a_block: int, length: int) -> _Progress:
+def _advance(plan: _Plan, now: _Progress, window: Window, pace: int) -> tuple[_Progress, int]:
+    """Make the next chunk of steps, about as long as `pace`, and return the pace of the one after it."""
+    most = min(window.until, plan.last) - now.at
+    length = min(pace, chunks.CAPACITY, most, plan.per_epoch - now.at % plan.per_epoch)
+    in_blocks = length - length % plan.steps_a_block
+    began = time.perf_counter()
+    now = _made(plan, now, window, plan.steps_a_block if in_blocks else 1, in_blocks or length)
+    return now, _next_pace(in_blocks or length, time.perf_counter() - began, plan.steps_a_block)
+
+
+def _made(plan: _Plan, now: _Progress, window: Window, steps_a_block: int, length: int) -> _Progress:
     """Make the steps of a chunk; if something is not finite, those before it."""
     task, course, watched = plan.task, plan.course, plan.on_nonfinite != "skip"
     # The state that the steps are made again from, should they end in something that is not finite.
@@ -186,16 +224,17 @@ def _advance(plan: _Plan, now: _Progress, data: PyTree, steps_a_block: int, leng
     rows = now.pieces[-1] if now.pieces else plan.before.history
     last = tree.map(lambda column: column[-1], rows) if len(rows["step"]) else None
     options: dict[str, Any] = {"last": last, "until_nonfinite": watched}
-    chunk = chunks.run_chunk(task, course, steps_a_block, now.ts, data, length, **options)
+    chunk = chunks.run_chunk(task, course, steps_a_block, now.ts, window.data, length, **options)
     rows, made, fine = jax.device_get((chunk.rows, chunk.made, chunk.fine))
     rows = tree.map(lambda column: column[:made], rows)
     ts, address = chunk.ts, None
     if watched and not (fine and np.isfinite(rows["loss"]).all()):
-        ts, address = chunks.first_nonfinite(task, course, cast(TrainState, good), data, int(made), rows["loss"])
+        ts, address = chunks.first_nonfinite(task, course, cast(TrainState, good), window.data, int(made), rows["loss"])
         made = int(ts.step) - now.at
         rows = tree.map(lambda column: column[:made], rows)
         address = address or training.Address(int(ts.step), "unknown", "", 0, 0)
-    return now._replace(ts=ts, at=now.at + int(made), pieces=(*now.pieces, rows), address=address)
+    now = now._replace(ts=ts, at=now.at + int(made), pieces=(*now.pieces, rows))
+    return now._replace(address=address, position=window.position)
 
 
 def _next_pace(length: int, seconds: float, steps_a_block: int) -> int:
@@ -204,14 +243,17 @@ def _next_pace(length: int, seconds: float, steps_a_block: int) -> int:
     return max(steps_a_block, pace - pace % steps_a_block)
 
 
-def _epoch_row(plan: _Plan, now: _Progress, validation: PyTree | None) -> dict[str, Any]:
-    losses = np.concatenate([plan.before.history["loss"], *(piece["loss"] for piece in now.pieces)])[now.rows_told :]
-    row: dict[str, Any] = {"epoch": now.at / plan.per_epoch, "step": now.at, "loss": float(losses.mean())}
-    if validation is None:
-        return row
-    ts = now.ts if plan.evaluated is None else plan.evaluated(now.ts)
-    values = jax.device_get(training.measure(plan.task, ts, validation, batch_size=plan.course.batch_size))
-    return row | {f"val_{name}": v if getattr(v, "ndim", 1) else v.item() for name, v in values.items()}
+def _end_epoch(plan: _Plan, now: _Progress, validation: PyTree | None) -> tuple[_Progress, bool]:
+    """Add a row to the table, of the steps since the last one, and tell it; nothing if there were none."""
+    losses = np.concatenate([plan.before.history["loss"], *(piece["loss"] for piece in now.pieces)])
+    if len(losses) == now.rows_told:
+        return now, False
+    row = {"epoch": now.at / plan.per_epoch, "step": now.at, "loss": float(losses[now.rows_told :].mean())}
+    if validation is not None:
+        ts = now.ts if plan.evaluated is None else plan.evaluated(now.ts)
+        values = jax.device_get(training.measure(plan.task, ts, validation, batch_size=plan.course.batch_size))
+        row |= {f"val_{name}": v if getattr(v, "ndim", 1) else v.item() for name, v in values.items()}
+    return _tell(plan, now._replace(table=(*now.table, row), rows_told=len(losses)), "epoch", row)
 
 
 def _so_far(plan: _Plan, now: _Progress) -> Fit:
@@ -219,7 +261,7 @@ def _so_far(plan: _Plan, now: _Progress) -> Fit:
     metrics = {name: jax.tree.map(lambda *v: np.stack(v), *values) for name, values in columns.items()}
     history = _joined([plan.before.history, *now.pieces])
     before = [part for part in (plan.before.metrics, metrics) if part]
-    return Fit(now.ts, history, _joined(before), now.ended, now.address, plan.before.first)
+    return Fit(now.ts, history, _joined(before), now.ended, now.address, plan.before.first, now.position)
 
 
 def _joined(pieces: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -235,7 +277,8 @@ def _tell(plan: _Plan, now: _Progress, kind: Kind, logs: dict[str, Any]) -> tupl
         answer = _decision(callback, callback(event))
         stop = stop or answer.stop
         if answer.state is not None:
-            now = now._replace(ts=answer.state, at=int(answer.state.step))
+            # The next chunk reuses its buffers, and it may be the callback's to keep.
+            now = now._replace(ts=jax.tree.map(jnp.copy, answer.state), at=int(answer.state.step))
     return now, stop
 
 
@@ -249,14 +292,6 @@ def _decision(callback: Callback, answer: Any) -> Decision:
             f"fit: a callback must return True (stop), False, None or a Decision, {name} returned {answer!r}{fix}"
         )
     return Decision(bool(answer))
-
-
-def _on_device(data: PyTree, batch_size: int | None = None) -> PyTree:
-    """Return checked data as JAX arrays: put on the device once, not at every call of a compiled program."""
-    arrays = data.arrays if isinstance(data, Dataset) else data
-    training.unpack(arrays)
-    check(data, batch_size=batch_size)
-    return jax.tree.map(jnp.asarray, arrays)
 
 
 def _checked(task: Task, ts: TrainState, example: PyTree) -> TrainState:

@@ -106,8 +106,7 @@ def check_course(
     check_count("run", "micro_batches", micro_batches)
     records.check_record(record)
     sampler = sampling.epochs() if sampler is None else sampler
-    if not all(callable(getattr(sampler, name, None)) for name in ("per_epoch", "rows")):
-        raise TypeError(f"run: sampler must be one of fn.sampling, such as fn.sampling.epochs(), got {sampler!r}")
+    sampling.check_sampler(sampler)
     if transform is not None and not callable(transform):
         raise TypeError(f"run: transform must be a function (key, batch) -> batch, got {transform!r}")
     if on_nonfinite not in ("go_on", "skip", "stop"):

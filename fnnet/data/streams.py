@@ -47,6 +47,12 @@ class Stream(NamedTuple):
     begin: Callable[[int, Position | None], Reader]
     per_epoch: int | None
 
+    def epoch(self) -> Iterator[PyTree]:
+        """Return the batches of the first epoch, for ``fn.evaluate``; ValueError if its length is not known."""
+        if self.per_epoch is None:
+            raise ValueError("stream: the length of an epoch is not known; pass fn.data.stream(..., per_epoch)")
+        return itertools.islice(self.begin(0, None).batches, self.per_epoch)
+
 
 def stream(source: Any, *, per_epoch: int | None = None, last: Literal["weigh", "drop"] = "weigh") -> Stream:
     """Return the batches of a source as a stream that ``fn.fit`` trains on.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
@@ -23,8 +24,8 @@ from fnnet.data.streams import Position, Reader
 from fnnet.sampling import Sampler
 
 _BATCH_SIZE = 32
-_NO_STREAM = (tuple, list, str, bytes, Mapping, np.ndarray, jax.Array)  # whose parts are arrays or rows, not batches
-_BYTES, _STEPS, _SECONDS = 64 * 2**20, 256, 0.25  # a window is no more of any, but for one batch
+_BYTES, _STEPS, _SECONDS = 16 * 2**20, 256, 0.25  # a window is no more of any, but for one batch
+_ALIGNMENT = 64  # bytes
 _POLL = 0.1  # seconds between two looks whether waiting is given up
 _PATIENCE = 10.0  # a source that gives nothing for so many seconds is left to itself
 
@@ -66,7 +67,7 @@ class Feed(NamedTuple):
 
 def as_stream(data: Any) -> Any:
     """Return the stream of an iterator or of an iterable of batches; all else as it is."""
-    return stream(data) if hasattr(data, "__iter__") and not isinstance(data, _NO_STREAM) else data
+    return stream(data) if training.come_in_batches(data) else data
 
 
 def feed(data: PyTree, batch_size: int | None, sampler: Sampler | None) -> Feed:
@@ -117,7 +118,7 @@ def _of_stream(source: Stream, batch_size: int | None, sampler: Sampler | None) 
     example = jax.tree.map(jnp.asarray, first)
 
     def opened(step: int, last: int, position: Position | None) -> Windows:
-        ahead = _Ahead(source, partial(_read, shapes, places, last), step, position)
+        ahead = _Ahead(source, partial(_read, places, last), [_buffers(shapes) for _ in range(2)], step, position)
         return Windows(ahead.at, ahead.close)
 
     return Feed(example, shapes, rows, sampling.in_order(), source.per_epoch, opened)
@@ -131,18 +132,30 @@ def _places(batch: PyTree, per_epoch: int | None) -> int:
 
 
 class _Ahead:
-    """The windows of a stream, one after another: while one is used, a thread reads the next."""
+    """The windows of a stream, one after another: while one is used, a thread reads the next.
+
+    Two buffers serve in turn: when a window is asked for, no step is being made on the one before, whose memory the
+    next is then read into. On CPU the device's arrays are that memory, not a copy of it.
+    """
 
     def __init__(
-        self, source: Stream, read: Callable[[Reader, int], Window], step: int, position: Position | None
+        self,
+        source: Stream,
+        read: Callable[[Reader, PyTree, int], Window],
+        buffers: list[PyTree],
+        step: int,
+        position: Position | None,
     ) -> None:
-        self.source, self.read = source, read
+        self.source, self.read, self.buffers = source, read, itertools.cycle(buffers)
         self.here = Window(None, step, step)
         self.begin(step, position)
 
     def begin(self, step: int, position: Position | None) -> None:
         self.reader = self.source.begin(step, position)
-        self.coming = _in_thread(partial(self.read, self.reader, step))
+        self.read_on(step)
+
+    def read_on(self, step: int) -> None:
+        self.coming = _in_thread(partial(self.read, self.reader, next(self.buffers), step))
 
     def at(self, step: int, given_up: Callable[[], bool]) -> Window | None:
         if self.here.start <= step < self.here.until or (step == self.here.until and self.here.error is not None):
@@ -153,7 +166,7 @@ class _Ahead:
         while not given_up():
             with suppress(NotYet):
                 self.here = self.coming.result(timeout=_POLL)
-                self.coming = _in_thread(partial(self.read, self.reader, self.here.until))
+                self.read_on(self.here.until)
                 return self.here
         return None
 
@@ -177,12 +190,23 @@ def _in_thread(function: Callable[[], Window]) -> Future[Window]:
     return future
 
 
-def _read(shapes: PyTree, places: int, last: int, reader: Reader, start: int) -> Window:
-    """Return the window from `start`, up to before `last`, with the places from that of `start` on filled."""
+def _buffers(shapes: PyTree) -> PyTree:
+    """Return arrays that begin where JAX's may begin on CPU, so that they need not be copied."""
+
+    def buffer(shape: jax.ShapeDtypeStruct) -> np.ndarray:
+        size = math.prod(shape.shape) * shape.dtype.itemsize
+        memory = np.zeros(size + _ALIGNMENT, np.uint8)
+        start = -memory.ctypes.data % _ALIGNMENT
+        return memory[start : start + size].view(shape.dtype).reshape(shape.shape)
+
+    return jax.tree.map(buffer, shapes)
+
+
+def _read(places: int, last: int, reader: Reader, buffers: PyTree, start: int) -> Window:
+    """Return the window from `start`, up to before `last`; what of its places is not filled is not looked at."""
     position = reader.position(start)
-    buffers = jax.tree.map(lambda shape: np.zeros(shape.shape, shape.dtype), shapes)
     step, error, began = start, None, time.perf_counter()
-    while step < min(last, start - start % places + places):
+    while step < min(last, start + places):
         try:
             batch = next(reader.batches)
         except StopIteration:

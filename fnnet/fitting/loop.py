@@ -20,6 +20,7 @@ from fnnet.errors import DataError, NonFiniteError, StreamError, inside
 from fnnet.fitting import chunks, feeds
 from fnnet.fitting.feeds import Feed, Window
 from fnnet.fitting.interrupts import asked_to_stop
+from fnnet.fitting.validating import Measured, measurer
 from fnnet.sampling import Sampler
 from fnnet.shapes import check_count
 from fnnet.training import Course, Record
@@ -55,9 +56,9 @@ def fit(
     unless `batch_size` says otherwise; of a stream, as many as it comes with.
 
     Starts afresh from `key`, or goes on from `state` (which is left as it is). After each epoch the loss and the task's
-    metrics are taken on `validation`, if there is one; of the state that ``evaluated(state)`` returns, if it is given
-    (``fn.transforms.with_average`` for the averaged parameters). `callbacks` are functions of an
-    ``fnnet.callbacks.Event``, told between chunks; one that returns True ends the run there. `sampler`, `transform`,
+    metrics are taken on `validation`, arrays or a stream, if there is one; of the state that ``evaluated(state)``
+    returns, if it is given (``fn.transforms.with_average`` for the averaged parameters). `callbacks` are functions of
+    an ``fnnet.callbacks.Event``, told between chunks; one that returns True ends the run there. `sampler`, `transform`,
     `micro_batches` and `record` are as in ``fn.run``.
 
     `resume`: go on from the last whole checkpoint of the ``fn.callbacks.checkpoint`` among the callbacks, if there is
@@ -87,15 +88,14 @@ def fit(
     (3, (3,))
     """
     training.check_task(task)
-    data = feeds.as_stream(data)
-    _check_host((data, validation, key, state))
+    _check_host([part for part in (data, validation, key, state) if not training.come_in_batches(part)])
     _check_callbacks(callbacks)
     if batch_size is not None:
         check_count("fit", "batch_size", batch_size)
     count = _count(key, state, epochs, steps)
     if on_nonfinite not in ("raise", "skip", "stop"):
         raise ValueError(f"fit: on_nonfinite must be 'raise', 'skip' or 'stop', got {on_nonfinite!r}")
-    feed = feeds.feed(data, batch_size, sampler)
+    feed = feeds.feed(feeds.as_stream(data), batch_size, sampler)
     in_chunks = "skip" if on_nonfinite == "skip" else "go_on"
     course = training.check_course(
         task, feed.shapes, feed.batch_size, feed.sampler, transform, micro_batches, record, in_chunks
@@ -103,12 +103,8 @@ def fit(
     example = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), feed.example[0])
     ts = training.init(task, key, example) if key is not None else _checked(task, cast(TrainState, state), example)
     training.check_targets(task, ts, feed.example)
-    if validation is not None:
-        with inside("validation"):  # what is wrong with it is found before training, not after the first epoch
-            validation = feeds.on_device(validation)
-            training.check_targets(task, ts, validation)
-            measured = partial(training.measure, task, batch_size=feed.batch_size)
-            jax.eval_shape(measured, ts, validation)
+    with inside("validation"):  # what is wrong with it is found before training, not after the first epoch
+        measured = None if validation is None else measurer(task, ts, validation, feed.batch_size)
     before = _resumed(callbacks, ts) if resume else None
     no_rows = tree.map(lambda leaf: leaf[None][:0], chunks.no_row(task, course, ts, feed.shapes))
     before = before or Fit(ts, no_rows, {}, first=int(ts.step))
@@ -119,7 +115,7 @@ def fit(
     steps_a_block = chunks.block(*(n for n in (per_epoch, int(before.state.step), last) if n))
     listeners, now = tuple(callbacks), time.perf_counter()
     plan = _Plan(task, course, before, last, per_epoch, steps_a_block, on_nonfinite, evaluated, listeners, now)
-    return _train(plan, feed, validation)
+    return _train(plan, feed, measured)
 
 
 class _Plan(NamedTuple):
@@ -151,7 +147,7 @@ class _Progress(NamedTuple):
     error: Exception | None = None  # of the source of a stream
 
 
-def _train(plan: _Plan, feed: Feed, validation: PyTree | None) -> Fit:
+def _train(plan: _Plan, feed: Feed, measured: Measured | None) -> Fit:
     now, pace = _begun(plan), plan.steps_a_block
     windows = feed.open(now.at, plan.last, plan.before.position)
     try:
@@ -170,7 +166,7 @@ def _train(plan: _Plan, feed: Feed, validation: PyTree | None) -> Fit:
                         break
                     now, stop = _tell(plan, now, "chunk", {"loss": float(now.pieces[-1]["loss"].mean())})
                 if over or now.at % plan.per_epoch == 0 or now.at == plan.last:
-                    now, wanted = _end_epoch(plan, now, validation)
+                    now, wanted = _end_epoch(plan, now, measured)
                     stop = stop or wanted
                 if over:
                     break
@@ -243,15 +239,15 @@ def _next_pace(length: int, seconds: float, steps_a_block: int) -> int:
     return max(steps_a_block, pace - pace % steps_a_block)
 
 
-def _end_epoch(plan: _Plan, now: _Progress, validation: PyTree | None) -> tuple[_Progress, bool]:
+def _end_epoch(plan: _Plan, now: _Progress, measured: Measured | None) -> tuple[_Progress, bool]:
     """Add a row to the table, of the steps since the last one, and tell it; nothing if there were none."""
     losses = np.concatenate([plan.before.history["loss"], *(piece["loss"] for piece in now.pieces)])
     if len(losses) == now.rows_told:
         return now, False
     row = {"epoch": now.at / plan.per_epoch, "step": now.at, "loss": float(losses[now.rows_told :].mean())}
-    if validation is not None:
+    if measured is not None:
         ts = now.ts if plan.evaluated is None else plan.evaluated(now.ts)
-        values = jax.device_get(training.measure(plan.task, ts, validation, batch_size=plan.course.batch_size))
+        values = jax.device_get(measured(ts))
         row |= {f"val_{name}": v if getattr(v, "ndim", 1) else v.item() for name, v in values.items()}
     return _tell(plan, now._replace(table=(*now.table, row), rows_told=len(losses)), "epoch", row)
 

@@ -2,7 +2,7 @@
 
 from fnnet.training.checks import check_state, check_task, unpack
 from fnnet.training.compiling import compiler_options
-from fnnet.training.evaluation import check_targets, evaluate, measure, predict
+from fnnet.training.evaluation import check_targets, come_in_batches, evaluate, measure, measure_batches, predict
 from fnnet.training.nonfinite import PHASES, Address, first_nonfinite
 from fnnet.training.records import Record, kept
 from fnnet.training.runs import Course, batch_at, check_course, move, run, start
@@ -18,12 +18,14 @@ __all__ = [
     "check_state",
     "check_targets",
     "check_task",
+    "come_in_batches",
     "compiler_options",
     "evaluate",
     "first_nonfinite",
     "init",
     "kept",
     "measure",
+    "measure_batches",
     "move",
     "predict",
     "run",

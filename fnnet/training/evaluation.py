@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,21 +14,24 @@ from jaxtyping import Array, Int, PyTree
 
 from fnnet import sampling, tree
 from fnnet.core import Params, State, Task, TrainState
-from fnnet.errors import inside
+from fnnet.errors import DataError, inside
 from fnnet.shapes import align, check_count, spread
 from fnnet.training.checks import check_state, check_task, unpack
 from fnnet.training.objectives import no_rows, terms
 from fnnet.training.runs import take
 
+_BATCH_SIZE = 256
 
-def evaluate(task: Task, ts: TrainState, data: PyTree, *, batch_size: int = 256) -> dict[str, Array]:
+
+def evaluate(task: Task, ts: TrainState, data: PyTree, *, batch_size: int | None = None) -> dict[str, Array]:
     """Return the mean loss, those of its named terms and every metric of the task over all of `data`, at inference.
 
-    `data` is ``(x, y)``, ``(x, y, weight)`` or a ``Dataset``. Exact over a ragged last batch: missing rows weigh
-    nothing. Compiled once for each task and shape of the data.
+    `data` is ``(x, y)``, ``(x, y, weight)`` or a ``Dataset``, looked at in batches of 256 rows unless `batch_size` says
+    otherwise; or an iterator or iterable of batches that are such tuples, of any sizes. Exact over a ragged last batch:
+    missing rows weigh nothing. Compiled once for each task and shape of the data, or of a batch that comes by itself.
     Targets in NumPy arrays are checked, those on a device are not waited for: a bad label makes the result NaN.
-    Raises: DataError for other or empty data, or leading axes that differ; ValueError if ``batch_size < 1``; what the
-    loss raises; and as ``init`` and ``step`` do.
+    Raises: DataError for other or empty data, or leading axes that differ; ValueError if ``batch_size < 1``, or if it
+    is given for batches; what the loss raises; and as ``init`` and ``step`` do.
 
     >>> task = fn.Task(jnp.negative, fn.losses.absolute_error, fn.sgd(0.1), (fn.metrics.mean_squared_error(),))
     >>> task = task._replace(net=fn.as_layer(task.net))
@@ -36,12 +41,23 @@ def evaluate(task: Task, ts: TrainState, data: PyTree, *, batch_size: int = 256)
     """
     check_task(task)
     check_state("evaluate", ts)
-    check_count("evaluate", "batch_size", batch_size)
     data = getattr(data, "arrays", data)
+    if come_in_batches(data):
+        if batch_size is not None:
+            raise ValueError(f"evaluate: batches have the rows that they come with, got batch_size={batch_size}")
+        return measure_batches(task, ts, data)
+    batch_size = _BATCH_SIZE if batch_size is None else batch_size
+    check_count("evaluate", "batch_size", batch_size)
     _, y, _ = unpack(data)
     if all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(y)):
         check_targets(task, ts, data)
     return measure(task, ts, data, batch_size=batch_size)
+
+
+def come_in_batches(data: Any) -> bool:
+    """Return whether `data` are an iterator or iterable of batches, not a pytree of arrays."""
+    trees = (tuple, list, str, bytes, Mapping, np.ndarray, jax.Array)  # whose parts are arrays or rows, not batches
+    return hasattr(data, "__iter__") and not isinstance(data, trees)
 
 
 def check_targets(task: Task, ts: TrainState, data: PyTree) -> None:
@@ -64,47 +80,94 @@ def _prediction(task: Task, params: Params, state: State, x: PyTree) -> PyTree:
 
 def measure(task: Task, ts: TrainState, data: PyTree, *, batch_size: int) -> dict[str, Array]:
     """Return what `evaluate` does, of data that have been checked."""
-    size = sampling.length(data)
-    losses, values = _evaluate(task, ts.params, ts.state, data, min(batch_size, size))
-    parts = {f"loss/{name}": value for name, value in losses.items() if name}
+    totals = _evaluate(task, ts.params, ts.state, data, min(batch_size, sampling.length(data)))
+    return _results(task, totals)
+
+
+def measure_batches(task: Task, ts: TrainState, batches: Iterable[PyTree]) -> dict[str, Array]:
+    """Return what `evaluate` does, of batches that come one by one."""
+    totals = None
+    for number, batch in enumerate(batches):
+        with inside(f"batch {number}"):
+            batch = getattr(batch, "arrays", tuple(batch) if isinstance(batch, list) else batch)
+            unpack(batch)
+            batch = jax.tree.map(jnp.asarray, batch)
+            sampling.length(batch)
+        totals = _add_batch(task, ts.params, ts.state, totals, batch)
+    if totals is None:
+        raise DataError("evaluate", "there is no batch", "pass an iterable, or an iterator that was not read already.")
+    return _results(task, totals)
+
+
+def _results(task: Task, totals: Totals) -> dict[str, Array]:
     # A compiled program returns a dict sorted; the order here is that of the task.
+    losses, values = _computed(task, totals)
+    parts = {f"loss/{name}": value for name, value in losses.items() if name}
     return {"loss": sum(losses.values())} | parts | {metric.name: values[metric.name] for metric in task.metrics}
 
 
+class Totals(NamedTuple):
+    """The sums of the weighted losses and of the weights by term, and the accumulators of the metrics."""
+
+    losses: dict[str, tuple[Array, Array]]
+    metrics: tuple[PyTree, ...]
+
+
+def _nothing(task: Task, params: Params, state: State, batch: PyTree) -> Totals:
+    """Return the totals over no example, for batches like `batch`, of which shapes alone count."""
+
+    def values(x: PyTree, y: PyTree) -> dict[str, Array]:
+        return terms(task.loss, task.net.apply(params, state, x)[0], y, sampling.length(x))[0]
+
+    x, y, _ = unpack(batch)
+    zero = jnp.zeros(())
+    return Totals(dict.fromkeys(jax.eval_shape(values, x, y), (zero, zero)), tuple(m.init() for m in task.metrics))
+
+
+def _added(task: Task, params: Params, state: State, totals: Totals, batch: PyTree) -> Totals:
+    """Return the totals with those of one more batch."""
+    x, y, weight = unpack(batch)
+    weight = None if weight is None else weight.astype(jnp.result_type(float))
+    prediction, _ = task.net.apply(params, state, x)
+    losses, _ = terms(task.loss, prediction, y, sampling.length(x))
+    sums = tree.add(totals.losses, {name: _weighed(values, weight) for name, values in losses.items()})
+    pairs = zip(task.metrics, totals.metrics, strict=True)
+    return Totals(sums, tuple(metric.update(accumulator, prediction, y, weight) for metric, accumulator in pairs))
+
+
+@partial(jax.jit, static_argnums=0)
+def _add_batch(task: Task, params: Params, state: State, totals: Totals | None, batch: PyTree) -> Totals:
+    if totals is None:
+        totals = _nothing(task, params, state, batch)
+    return _added(task, params, state, totals, batch)
+
+
 @partial(jax.jit, static_argnums=(0, 4))
-def _evaluate(
-    task: Task, params: Params, state: State, data: PyTree, batch_size: int
-) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Return the mean of each term of the loss, and each metric."""
+def _evaluate(task: Task, params: Params, state: State, data: PyTree, batch_size: int) -> Totals:
     size = sampling.length(data)
 
-    def accumulate(carry: PyTree, number: Int[Array, ""]) -> tuple[PyTree, None]:
-        sums, accumulators = carry
+    def add(totals: Totals, number: Int[Array, ""]) -> tuple[Totals, None]:
         rows = number * batch_size + jnp.arange(batch_size)
         x, y, weight = unpack(take(data, jnp.minimum(rows, size - 1)))
         real = (rows < size).astype(jnp.result_type(float))
         weight = real if weight is None else weight.astype(real.dtype) * align(real, weight, axis=0)
-        prediction, _ = task.net.apply(params, state, x)
-        values, _ = terms(task.loss, prediction, y, batch_size)
-        accumulators = tuple(
-            metric.update(acc, prediction, y, weight) for metric, acc in zip(task.metrics, accumulators, strict=True)
-        )
-        return (tree.add(sums, {name: _weighed(losses, weight) for name, losses in values.items()}), accumulators), None
+        return _added(task, params, state, totals, (x, y, weight)), None
 
-    def zeros(x: PyTree, y: PyTree) -> dict[str, Array]:
-        return terms(task.loss, task.net.apply(params, state, x)[0], y, batch_size)[0]
-
-    x, y, _ = unpack(take(data, jnp.zeros(batch_size, jnp.int32)))
-    zero = jnp.zeros(())
-    sums = dict.fromkeys(jax.eval_shape(zeros, x, y), (zero, zero))
-    start = (sums, tuple(metric.init() for metric in task.metrics))
-    (sums, accumulators), _ = lax.scan(accumulate, start, jnp.arange(-(-size // batch_size)))
-    metrics = {metric.name: metric.compute(acc) for metric, acc in zip(task.metrics, accumulators, strict=True)}
-    return {name: total / count for name, (total, count) in sums.items()}, metrics
+    start = _nothing(task, params, state, take(data, jnp.zeros(batch_size, jnp.int32)))
+    return lax.scan(add, start, jnp.arange(-(-size // batch_size)))[0]
 
 
-def _weighed(losses: Array, weight: Array) -> tuple[Array, Array]:
+@partial(jax.jit, static_argnums=0)
+def _computed(task: Task, totals: Totals) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return the mean of each term of the loss, and each metric."""
+    means = {name: total / count for name, (total, count) in totals.losses.items()}
+    pairs = zip(task.metrics, totals.metrics, strict=True)
+    return means, {metric.name: metric.compute(accumulator) for metric, accumulator in pairs}
+
+
+def _weighed(losses: Array, weight: Array | None) -> tuple[Array, Array]:
     """Return the sum of the weighted losses and of the weights; a row that weighs nothing adds nothing, whatever it."""
+    weight = jnp.ones(losses.shape[:1]) if weight is None else weight
     weights = spread("data", weight, losses)
     return jnp.where(weights != 0, losses.astype(weights.dtype) * weights, 0.0).sum(), weights.sum()
 

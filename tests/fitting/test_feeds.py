@@ -327,3 +327,35 @@ def test_batches_are_alike(odd, words):
     with pytest.raises(StreamError, match=words) as info:
         fit(batches)
     assert int(info.value.run.state.step) == 2
+
+
+@pytest.mark.parametrize("make", [Loader, lambda: fn.data.stream(batch_at, per_epoch=PER_EPOCH), grain_set])
+def test_validation_may_come_in_batches(make):
+    """Its measures are those of the same rows in memory, to rounding."""
+    result, expected = fit(batch_at, validation=make()), fit(batch_at, validation=(X, Y))
+    assert list(result.metrics) == list(expected.metrics)
+    chex.assert_trees_all_close(result.metrics, expected.metrics, rtol=1e-6)
+
+
+def test_evaluation_of_batches_is_that_of_their_rows():
+    """Exact over batches of any sizes, with weights or without."""
+    ts = fn.init(TASK, KEY, X)
+    weight = np.linspace(0, 3, len(X)).astype(np.int32)
+    for data in ((X, Y), (X, Y, weight)):
+        cut = [tuple(part[start:end] for part in data) for start, end in [(0, 7), (7, 8), (8, 40)]]
+        chex.assert_trees_all_close(fn.evaluate(TASK, ts, iter(cut)), fn.evaluate(TASK, ts, data), rtol=1e-6)
+    with pytest.raises(ValueError, match="batches have the rows that they come with, got batch_size=4"):
+        fn.evaluate(TASK, ts, iter(cut), batch_size=4)
+    with pytest.raises(DataError, match="there is no batch"):
+        fn.evaluate(TASK, ts, iter(()))
+    with pytest.raises(DataError, match=r"batch 1 \(data\): expected \(x, y\)"):
+        fn.evaluate(TASK, ts, iter([(X, Y), X]))
+
+
+def test_validation_that_cannot_be_read_again():
+    with pytest.raises(ValueError, match="an iterator can be once; pass an iterable"):
+        fit(batch_at, validation=iter(Loader()))
+    with pytest.raises(ValueError, match="length of an epoch is not known"):
+        fit(batch_at, validation=fn.data.stream(batch_at))
+    with pytest.raises(DataError, match="the source has no batch"):
+        fit(batch_at, validation=grain.MapDataset.source([]))

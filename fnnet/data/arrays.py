@@ -143,9 +143,10 @@ def _check_finite(name: str, array: np.ndarray, features: Sequence[str]) -> None
         raise DtypeError("data", f"{name} must hold numbers, got dtype {array.dtype}", "encode it as numbers first.")
     if array.dtype.kind in "biu":
         return
-    bad = ~np.isfinite(array)
-    if not bad.any():
+    finite = np.isfinite(array)
+    if finite.all():
         return
+    bad = ~finite
     row, *rest = (int(i) for i in np.argwhere(bad)[0])
     column = ""
     if len(rest) == 1:

@@ -56,10 +56,11 @@ def run_chunk(
     last: PyTree = None,
     until_nonfinite: bool = False,
 ) -> Chunk:
-    """Make `length` updates, a multiple of `steps_a_block`; of `ts` the buffers are reused.
+    """Make `length` updates, a multiple of `steps_a_block`.
 
     One program serves every length. `last` is the row of the step before, None if there is none. With `until_nonfinite`
-    the chunk ends with the block in which the loss is not finite.
+    the chunk ends with the block in which the loss is not finite, and `ts` stays, to make steps again from; without it
+    the buffers of `ts` are reused.
     """
     program = _program(task, course, steps_a_block, until_nonfinite)
     before = no_row(task, course, ts, data) if last is None else last
@@ -93,7 +94,8 @@ def first_nonfinite(
 def _program(task: Task, course: Course, steps_a_block: int, until_nonfinite: bool) -> Any:
     """Return the compiled program of chunks; its options are those under which the machine runs it fastest."""
     function = partial(_chunk, task, course, steps_a_block, until_nonfinite)
-    return jax.jit(function, donate_argnums=0, compiler_options=training.compiler_options())
+    donated = () if until_nonfinite else (0,)
+    return jax.jit(function, donate_argnums=donated, compiler_options=training.compiler_options())
 
 
 def _chunk(

@@ -215,8 +215,6 @@ def _advance(plan: _Plan, now: _Progress, window: Window, pace: int) -> tuple[_P
 def _made(plan: _Plan, now: _Progress, window: Window, steps_a_block: int, length: int) -> _Progress:
     """Make the steps of a chunk; if something is not finite, those before it."""
     task, course, watched = plan.task, plan.course, plan.on_nonfinite != "skip"
-    # The state that the steps are made again from, should they end in something that is not finite.
-    good = jax.tree.map(jnp.copy, now.ts) if watched else None
     rows = now.pieces[-1] if now.pieces else plan.before.history
     last = tree.map(lambda column: column[-1], rows) if len(rows["step"]) else None
     options: dict[str, Any] = {"last": last, "until_nonfinite": watched}
@@ -225,7 +223,7 @@ def _made(plan: _Plan, now: _Progress, window: Window, steps_a_block: int, lengt
     rows = tree.map(lambda column: column[:made], rows)
     ts, address = chunk.ts, None
     if watched and not (fine and np.isfinite(rows["loss"]).all()):
-        ts, address = chunks.first_nonfinite(task, course, cast(TrainState, good), window.data, int(made), rows["loss"])
+        ts, address = chunks.first_nonfinite(task, course, now.ts, window.data, int(made), rows["loss"])
         made = int(ts.step) - now.at
         rows = tree.map(lambda column: column[:made], rows)
         address = address or training.Address(int(ts.step), "unknown", "", 0, 0)
@@ -293,13 +291,18 @@ def _decision(callback: Callback, answer: Any) -> Decision:
 def _checked(task: Task, ts: TrainState, example: PyTree) -> TrainState:
     """Return the state to go on from; DataError unless it is one of this task on such data."""
     training.check_state("fit", ts)
-    expected = jax.eval_shape(lambda x: training.init(task, jax.random.key(0), x), example)
+    expected = _init.eval_shape(task, example)
     for part in ("params", "state", "opt_state"):
         difference = tree.difference(getattr(ts, part), getattr(expected, part))
         if difference:
             fix = "go on with the task that the state is of, or start afresh with a key."
             raise DataError("fit", f"the {part} must be those of this task: {difference}", fix)
     return ts
+
+
+@partial(jax.jit, static_argnums=0)  # for its memory of shapes: it is never compiled
+def _init(task: Task, example: PyTree) -> TrainState:
+    return training.init(task, jax.random.key(0), example)
 
 
 def _resumed(callbacks: Sequence[Callback], like: TrainState) -> Fit | None:

@@ -126,6 +126,12 @@ class Carry(NamedTuple):
 
 def start(task: Task, course: Course, data: PyTree, ts: TrainState) -> Carry:
     """Return what the first step is given."""
+    held, row = blank(task, course, data, ts)
+    return Carry(ts, held, jnp.array(True), row if course.on_nonfinite == "stop" else {})
+
+
+def blank(task: Task, course: Course, data: PyTree, ts: TrainState) -> tuple[PyTree, Logs]:
+    """Return zeros in the place of what is held of a row of the history, and of the row."""
 
     def shapes(ts: TrainState) -> tuple[PyTree, PyTree]:
         after, made = advance(task, ts, batch_at(ts, data, course), course.micro_batches)
@@ -133,7 +139,7 @@ def start(task: Task, course: Course, data: PyTree, ts: TrainState) -> Carry:
         return held, records.row(task, course.record, after, made, held, jnp.array(True))[0]
 
     held, row = tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(shapes, ts))
-    return Carry(ts, held, jnp.array(True), row if course.on_nonfinite == "stop" else {})
+    return held, row | ({"skipped": jnp.zeros((), jnp.int32)} if course.on_nonfinite == "skip" else {})
 
 
 def move(task: Task, course: Course, data: PyTree, carry: Carry, first: Bool[Array, ""]) -> tuple[Carry, Logs]:

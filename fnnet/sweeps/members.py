@@ -1,0 +1,215 @@
+"""A member of a sweep: how it begins, and its run as one compiled program, whatever part of its steps it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Int, PyTree
+
+from fnnet import training, tree
+from fnnet.core import Key, Task, TrainState
+from fnnet.sampling import Sampler
+from fnnet.sweeps.space import Point
+from fnnet.training import Record
+
+LEAN = Record(every=0)
+_MOST_IN_A_BLOCK = 32
+
+Values: TypeAlias = dict[str, Array]
+"""The traced hyperparameters of a member, by name."""
+
+
+class Options(NamedTuple):
+    """The options of ``run`` that a sweep takes."""
+
+    sampler: Sampler | None = None
+    transform: Callable[[Key, PyTree], PyTree] | None = None
+    micro_batches: int = 1
+    record: Record = LEAN
+    on_nonfinite: str = "go_on"
+
+
+class Course(NamedTuple):
+    """What all members of a sweep share beside the data."""
+
+    make_task: Callable[..., Task]
+    validated: bool
+    batch_size: int
+    options: Options
+
+
+class Progress(NamedTuple):
+    """How far a member is: what its next step is given, the rows of its history so far, and what is measured last."""
+
+    carry: training.Carry
+    rows: dict[str, Any]
+    validation: dict[str, Array]
+
+
+class Result(NamedTuple):
+    """What a member's part of a run gives."""
+
+    state: TrainState
+    history: dict[str, Any]
+    validation: dict[str, Array]
+
+
+Member: TypeAlias = tuple[Values, Progress]
+
+
+def task_of(course: Course, fixed: Point, values: Values) -> Task:
+    """Return the task of a member."""
+    return course.make_task(**fixed, **values)
+
+
+def begin(course: Course, fixed: Point, values: Values, key: Key, x: PyTree) -> TrainState:
+    """Return a member's state at step 0."""
+    return training.init(task_of(course, fixed, values), key, x)
+
+
+def opened(course: Course, fixed: Point, steps: int, values: Values, ts: TrainState, shared: PyTree) -> Progress:
+    """Return the progress of a member that is to make `steps` steps from `ts`, before the first of them."""
+    task, (data, validation) = task_of(course, fixed, values), shared
+    plan = training.check_course(task, data, course.batch_size, *course.options)
+    held, row = training.blank(task, plan, data, ts)
+    carry = training.Carry(ts, held, jnp.array(True), row if plan.on_nonfinite == "stop" else {})
+    measured = jax.eval_shape(lambda ts: _measured(course, task, ts, validation), ts)
+    rows = tree.map(lambda leaf: jnp.zeros((steps, *leaf.shape), leaf.dtype), row)
+    return Progress(carry, rows, tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), measured))
+
+
+def move(
+    course: Course,
+    fixed: Point,
+    steps: int,
+    member: Member,
+    shared: PyTree,
+    start: Int[Array, ""],
+    stop: Int[Array, ""],
+) -> Member:
+    """Return a member after the steps from `start` to `stop` of its `steps`, both multiples of ``block(steps)``.
+
+    One program serves every part. What is measured is measured after the last step.
+    """
+    (values, progress), (data, validation) = member, shared
+    task, length = task_of(course, fixed, values), block(steps)
+    plan = training.check_course(task, data, course.batch_size, *course.options)
+
+    def one(carry: training.Carry, n: Int[Array, ""]) -> tuple[training.Carry, PyTree]:
+        return training.move(task, plan, data, carry, n == 0)
+
+    def some(loop: tuple[Any, ...]) -> tuple[Any, ...]:
+        made, carry, rows = loop
+        carry, new = lax.scan(one, carry, made + jnp.arange(length, dtype=made.dtype))
+        rows = tree.map(lambda buffer, part: lax.dynamic_update_slice_in_dim(buffer, part, made, 0), rows, new)
+        return made + length, carry, rows
+
+    _, carry, rows = lax.while_loop(lambda loop: loop[0] < stop, some, (start, progress.carry, progress.rows))
+    if not course.validated:
+        return values, Progress(carry, rows, {})
+    measured = lax.cond(
+        stop == steps, lambda: _measured(course, task, carry.ts, validation), lambda: progress.validation
+    )
+    return values, Progress(carry, rows, measured)
+
+
+def block(steps: int) -> int:
+    """Return how many steps are made between two tests of the loop's end: a divisor of `steps`, of at most 32.
+
+    A loop of known length costs less a step than one whose length is traced.
+
+    >>> block(1000), block(7), block(61)
+    (25, 7, 1)
+    """
+    return max(n for n in range(1, _MOST_IN_A_BLOCK + 1) if steps % n == 0)
+
+
+def finished(course: Course, steps: int, progress: Progress) -> Result:
+    """Return the results of members whose steps are made, their leading axis before that of the rows."""
+    kept = training.kept(course.options.record, steps)
+    history = progress.rows if len(kept) == steps else tree.map(lambda rows: rows[:, kept], progress.rows)
+    return Result(progress.carry.ts, history, progress.validation)
+
+
+def begun(
+    course: Course, fixed: Point, steps: int, points: int, seeds: int, values: Values, key: Key, shared: PyTree
+) -> Member:
+    """Return all members of `points` points, whose numbers are `values`, before the first of their steps."""
+
+    def one(values: Values, key: Key, _: None) -> Member:
+        return values, opened(course, fixed, steps, values, begin(course, fixed, values, key, shared[0][0]), shared)
+
+    keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(seeds))
+    return _flat(_crossed(one, points, seeds)(values, keys, None))
+
+
+def resumed(
+    course: Course, fixed: Point, steps: int, seeds: int, values: Values, ts: TrainState, shared: PyTree
+) -> Member:
+    """Return all members of the numbers `values`, one a point, and the states `ts`, before the first of `steps`."""
+
+    def one(values: Values, _: None, ts: TrainState) -> Member:
+        return values, opened(course, fixed, steps, values, ts, shared)
+
+    return _flat(_crossed(one, len(ts.step) // seeds, seeds)(values, None, _table(ts, seeds)))
+
+
+def move_all(
+    course: Course,
+    fixed: Point,
+    steps: int,
+    seeds: int,
+    members: Member,
+    shared: PyTree,
+    start: Int[Array, ""],
+    stop: Int[Array, ""],
+) -> Member:
+    """Return what `move` does of each member, batched: those of point 0 with each seed, then those of point 1.
+
+    What members of one seed share, the key and the number of the step, and so the order of the data, is not batched
+    over the points: each batch is gathered once a seed.
+    """
+    alike = course.options.on_nonfinite != "stop"  # else a member may be at a step of its own
+
+    def one(values: Values, by_seed: dict[str, Any], progress: Progress) -> Member:
+        ts = progress.carry.ts._replace(**by_seed)
+        progress = progress._replace(carry=progress.carry._replace(ts=ts))
+        return move(course, fixed, steps, (values, progress), shared, start, stop)
+
+    values, progress = _table(members, seeds)
+    ts = progress.carry.ts
+    by_seed = {"key": ts.key[0]} | ({"step": ts.step[0]} if alike else {})
+    apart: Any = ts._replace(**dict.fromkeys(by_seed))
+    by_both = progress._replace(carry=progress.carry._replace(ts=apart))
+    values = tree.map(lambda leaf: leaf[:, 0], values)
+    return _flat(_crossed(one, len(ts.step), seeds)(values, by_seed, by_both))
+
+
+def _crossed(function: Callable[..., PyTree], points: int, seeds: int) -> Callable[..., PyTree]:
+    """Return ``function(of a point, of a seed, of both)`` over the axes (points,), (seeds,) and (points, seeds)."""
+    of_a_seed = jax.vmap(function, in_axes=(0, None, 0), axis_size=points)
+    if seeds == 1:  # a program without the axis compiles in half the time
+
+        def alone(of_point: PyTree, of_seed: PyTree, of_both: PyTree) -> PyTree:
+            first, column = tree.map(lambda leaf: leaf[0], of_seed), tree.map(lambda leaf: leaf[:, 0], of_both)
+            return tree.map(lambda leaf: leaf[:, None], of_a_seed(of_point, first, column))
+
+        return alone
+    return jax.vmap(of_a_seed, in_axes=(None, 0, 1), out_axes=1, axis_size=seeds)
+
+
+def _table(members: PyTree, seeds: int) -> PyTree:
+    return tree.map(lambda leaf: leaf.reshape(-1, seeds, *leaf.shape[1:]), members)
+
+
+def _flat(table: PyTree) -> PyTree:
+    return tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), table)
+
+
+def _measured(course: Course, task: Task, ts: TrainState, validation: PyTree) -> dict[str, Array]:
+    return training.measure(task, ts, validation, batch_size=256) if course.validated else {}

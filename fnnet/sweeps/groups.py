@@ -12,7 +12,7 @@ from jaxtyping import PyTree
 
 from fnnet import training
 from fnnet.errors import inside
-from fnnet.sweeps.members import Course, Progress, Values, begin, opened
+from fnnet.sweeps.members import Course, Values, begin, opened
 from fnnet.sweeps.space import Point
 
 
@@ -90,8 +90,9 @@ def _structural(course: Course, points: Sequence[Point], group: Group, shared: P
 
 
 def _shapes(course: Course, fixed: Point, values: Values, shared: PyTree) -> PyTree:
-    def program(values: Values, shared: PyTree) -> Progress:
+    def program(values: Values, shared: PyTree) -> PyTree:
         ts = begin(course, fixed, values, jax.random.key(0), shared[0][0])
-        return opened(course, fixed, 1, values, ts, shared)
+        (_, progress), row = opened(course, fixed, values, ts, shared)
+        return progress, row
 
     return jax.eval_shape(program, values, shared)

@@ -19,19 +19,24 @@ from fnnet import tree
 
 LayoutName: TypeAlias = Literal["vmap", "map", "threads", "devices"]
 LAYOUTS = ("vmap", "map", "threads", "devices")
-PAYS = 3  # a trial that would save a third of what is left then pays for its own compilation
+PAYS = 5  # a trial then costs at most about a fifth of what is left
 _LONG = 0.25  # seconds; a trial that took so long says enough
 
-Move: TypeAlias = Callable[[PyTree, PyTree, Any, Any], PyTree]
-"""``move(member, shared, start, stop) -> member``: the steps of a run from `start` to `stop`."""
+Move: TypeAlias = Callable[[PyTree, PyTree, Any, Any], tuple[PyTree, PyTree]]
+"""``move(member, shared, start, stop) -> (member, rows)``: the steps from `start` to `stop`, and their rows."""
 
 
 class Moves(NamedTuple):
-    """The run of one member, and that of all with a leading axis, `seeds` of them a point."""
+    """The run of one member, and that of all with a leading axis, `seeds` of them a point.
+
+    It is made in parts of whole blocks, and of at most `capacity` steps.
+    """
 
     one: Move
     all: Move
     seeds: int
+    block: int
+    capacity: int
 
 
 class Timing(NamedTuple):
@@ -45,51 +50,80 @@ class Timing(NamedTuple):
 class Laid(NamedTuple):
     """Members laid out: the lowered program, and how they are placed, moved by it compiled, and collected.
 
-    ``move(program, placed, shared, start, stop, few)`` need move `few` of them alone.
+    ``move(program, placed, shared, start, stop, few)`` returns them and their rows, and need move `few` of them alone.
     """
 
     lowered: Any
     place: Callable[[PyTree], Any]
-    move: Callable[[Any, Any, PyTree, int, int, int], Any]
+    move: Callable[[Any, Any, PyTree, int, int, int], tuple[Any, Any]]
     collect: Callable[[Any], PyTree]
 
 
-def run(
-    moves: Moves, make: Any, arguments: tuple[Any, ...], shared: PyTree, steps: int, block: int, layout: str | None
-) -> tuple[PyTree, str, list[Timing]]:
-    """Return the members after `steps`, their layout, and the timings of the trials it was chosen by, quickest first.
+class Run(NamedTuple):
+    """What a run gave: the members, the rows of their histories, the layout, and the trials, quickest first."""
 
-    `make` is the lowered program that makes the members of `arguments`. Without
-    a `layout` the first of `candidates` is tried, and its trial is the beginning of the run. Each other is compiled and
-    tried on a few members only while what is left would take `PAYS` times as long as the first took to compile.
+    members: PyTree
+    rows: PyTree
+    layout: str
+    timings: tuple[Timing, ...]
+
+
+class Way(NamedTuple):
+    """A run on its way: the layout, its compiled program, the members as it placed them, and the rows of its parts."""
+
+    layout: str
+    laid: Laid
+    program: Any
+    placed: Any
+    made: int
+    rows: tuple[PyTree, ...]
+
+
+def run(moves: Moves, make: Any, arguments: tuple[Any, ...], shared: PyTree, steps: int, layout: str | None) -> Run:
+    """Make the `steps` of all members; `make` is the lowered program that makes the members of `arguments`.
+
+    Without a `layout` the first of `candidates` is tried, and its trial is the beginning of the run. Each other is
+    compiled and tried on a few members only while what is left would take `PAYS` times as long as all compiling so far.
+    The quickest goes on.
     """
     chosen, *others = [layout] if layout else candidates()
-    like = make.out_info
-    number, trial = size(like), max(block, min(64, steps // 16) // block * block)
+    like, _ = make.out_info
     laid = lay(chosen, moves, like, shared)
     (making, program), seconds = _compiled(make, laid.lowered)
-    placed, made, timings = laid.place(making(*arguments)), 0, []
-    if layout is None and number > 1:
-        once, quickest = 0.0, np.inf
-        while made < min(2 * trial, steps) and once < _LONG:
-            placed, once = _timed(laid, program, placed, shared, (made, made + trial), number)
-            made, quickest = made + trial, min(quickest, once / (number * trial))
-        timings = [Timing(chosen, seconds, quickest)]
-    for other in others if timings else ():
-        best = min(timings, key=lambda timing: timing.step_seconds)
-        until = min(made + trial, steps)
-        if made == steps or best.step_seconds * number * (steps - made) < PAYS * timings[0].compile_seconds:
+    way = Way(chosen, laid, program, laid.place(making(*arguments)[0]), 0, ())
+    timings: list[Timing] = []
+    if layout is None and size(like) > 1:
+        way, timings = _tried(way, others, moves, like, shared, steps, seconds)
+    while way.made < steps:
+        way, _ = _onward(way, shared, min(way.made + moves.capacity, steps), size(like))
+    rows = _on_host(lambda *parts: np.concatenate(parts, 1), *way.rows)
+    return Run(way.laid.collect(way.placed), rows, way.layout, tuple(timings))
+
+
+def _tried(
+    way: Way, others: list[str], moves: Moves, like: PyTree, shared: PyTree, steps: int, seconds: float
+) -> tuple[Way, list[Timing]]:
+    """Return the quickest way, and the timings, quickest first; the first way took `seconds` to compile."""
+    number = size(like)
+    trial = max(1, min(64, steps // 16) // moves.block) * moves.block
+    way, each = _onward(way, shared, trial, number)
+    if each * number * trial < _LONG and way.made < steps:
+        way, again = _onward(way, shared, min(2 * trial, steps), number)
+        each = min(each, again)
+    timings = [Timing(way.layout, seconds, each)]
+    for other in others:
+        best, until = timings[0], min(way.made + trial, steps)
+        spent = sum(timing.compile_seconds for timing in timings)
+        if way.made == steps or best.step_seconds * number * (steps - way.made) < PAYS * spent:
             break
-        rival = lay(other, moves, like, shared)
-        (rival_program,), seconds = _compiled(rival.lowered)
-        there = rival.place(laid.collect(placed))
+        laid = lay(other, moves, like, shared)
+        (program,), compiling = _compiled(laid.lowered)
+        rival = Way(other, laid, program, laid.place(way.laid.collect(way.placed)), way.made, way.rows)
         few = number if other == "devices" else min(number, 2 * processors())
-        once = min(_timed(rival, rival_program, there, shared, (made, until), few)[1] for _ in range(2))
-        timings.append(Timing(other, seconds, once / (few * (until - made))))
-        if timings[-1].step_seconds < best.step_seconds:
-            laid, program, placed, chosen = rival, rival_program, there, other
-    placed = laid.move(program, placed, shared, made, steps, number) if made < steps else placed
-    return laid.collect(placed), chosen, sorted(timings, key=lambda timing: timing.step_seconds)
+        each = min(_timed(rival, shared, until, few)[1] for _ in range(2))
+        timings = sorted([*timings, Timing(other, compiling, each)], key=lambda timing: timing.step_seconds)
+        way = rival if timings[0].layout == other else way
+    return way, timings
 
 
 def lay(layout: str, moves: Moves, like: PyTree, shared: PyTree) -> Laid:
@@ -149,10 +183,18 @@ def _compiled(*lowered: Any) -> tuple[list[Any], float]:
     return programs, time.perf_counter() - start
 
 
-def _timed(laid: Laid, program: Any, placed: Any, shared: PyTree, part: tuple[int, int], few: int) -> tuple[Any, float]:
+def _onward(way: Way, shared: PyTree, stop: int, number: int) -> tuple[Way, float]:
+    """Return the way after the steps up to `stop` of its `number` members, and the seconds a member and step."""
+    (placed, rows), each = _timed(way, shared, stop, number)
+    new = _on_host(lambda leaf: leaf[:, : stop - way.made], way.laid.collect(rows))
+    return way._replace(placed=placed, made=stop, rows=(*way.rows, new)), each
+
+
+def _timed(way: Way, shared: PyTree, stop: int, few: int) -> tuple[tuple[Any, Any], float]:
+    """Return what the steps up to `stop` of a `few` members give, and the seconds a member and step."""
     start = time.perf_counter()
-    placed = jax.block_until_ready(laid.move(program, placed, shared, *part, few))
-    return placed, time.perf_counter() - start
+    ends = jax.block_until_ready(way.laid.move(way.program, way.placed, shared, way.made, stop, few))
+    return ends, (time.perf_counter() - start) / (few * (stop - way.made))
 
 
 def _on_host(function: Callable[..., np.ndarray], *members: PyTree) -> PyTree:
@@ -176,11 +218,13 @@ def _in_parts(move: Move, parts: Sequence[slice], like: PyTree, shared: PyTree, 
             return [members]
         return [rows(members, part.start if alone else part) for part in parts]
 
-    def moved(program: Any, placed: list[PyTree], shared: PyTree, start: int, stop: int, few: int) -> list[PyTree]:
-        part = np.int32(start), np.int32(stop)
+    def moved(program: Any, placed: list[PyTree], shared: PyTree, start: int, stop: int, few: int) -> tuple[Any, Any]:
+        def one(part: PyTree) -> tuple[PyTree, PyTree]:
+            return jax.block_until_ready(program(part, shared, np.int32(start), np.int32(stop)))
+
         with ThreadPoolExecutor(processors()) as pool:
-            ends = pool.map(lambda one: jax.block_until_ready(program(one, shared, *part)), placed[: -(-few // width)])
-            return list(ends)
+            ends = list(pool.map(one, placed[: -(-few // width)]))
+        return [part for part, _ in ends], [rows for _, rows in ends]
 
     def collect(placed: list[PyTree]) -> PyTree:
         if len(parts) == 1 and not alone:
@@ -202,7 +246,7 @@ def _in_a_row(move: Move, like: PyTree, shared: PyTree) -> Laid:
     def program(members: PyTree, shared: PyTree, start: Any, stops: Any) -> PyTree:
         return lax.map(lambda member: move(member[0], shared, start, member[1]), (members, stops))
 
-    def moved(program: Any, placed: PyTree, shared: PyTree, start: int, stop: int, few: int) -> PyTree:
+    def moved(program: Any, placed: PyTree, shared: PyTree, start: int, stop: int, few: int) -> tuple[Any, Any]:
         return program(placed, shared, np.int32(start), np.where(np.arange(number) < few, stop, start).astype(np.int32))
 
     lowered = _lowered(jax.jit(program), like, shared, jax.ShapeDtypeStruct((number,), np.int32))
@@ -226,7 +270,7 @@ def _over_devices(move: Move, seeds: int, like: PyTree, shared: PyTree) -> Laid:
     )
     shape = tree.map(lambda leaf: _shape(leaf, (len(which), *leaf.shape[1:])), like)
 
-    def moved(program: Any, placed: PyTree, shared: PyTree, start: int, stop: int, few: int) -> PyTree:
+    def moved(program: Any, placed: PyTree, shared: PyTree, start: int, stop: int, few: int) -> tuple[Any, Any]:
         return program(placed, jax.device_put(shared, everywhere), np.int32(start), np.int32(stop))
 
     return Laid(

@@ -18,7 +18,7 @@ from fnnet.sweeps.space import Point
 from fnnet.training import Record
 
 LEAN = Record(every=0)
-_MOST_IN_A_BLOCK = 32
+_MOST_IN_A_BLOCK, _MOST_IN_A_PART = 32, 256
 
 Values: TypeAlias = dict[str, Array]
 """The traced hyperparameters of a member, by name."""
@@ -44,10 +44,9 @@ class Course(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a member is: what its next step is given, the rows of its history so far, and what is measured last."""
+    """How far a member is: what its next step is given, and what is measured after the last."""
 
     carry: training.Carry
-    rows: dict[str, Any]
     validation: dict[str, Array]
 
 
@@ -61,6 +60,9 @@ class Result(NamedTuple):
 
 Member: TypeAlias = tuple[Values, Progress]
 
+Rows: TypeAlias = dict[str, Any]
+"""Columns of a history; before the first step, zeros in the shapes of a row."""
+
 
 def task_of(course: Course, fixed: Point, values: Values) -> Task:
     """Return the task of a member."""
@@ -72,15 +74,14 @@ def begin(course: Course, fixed: Point, values: Values, key: Key, x: PyTree) -> 
     return training.init(task_of(course, fixed, values), key, x)
 
 
-def opened(course: Course, fixed: Point, steps: int, values: Values, ts: TrainState, shared: PyTree) -> Progress:
-    """Return the progress of a member that is to make `steps` steps from `ts`, before the first of them."""
+def opened(course: Course, fixed: Point, values: Values, ts: TrainState, shared: PyTree) -> tuple[Member, Rows]:
+    """Return a member before its first step from `ts`."""
     task, (data, validation) = task_of(course, fixed, values), shared
     plan = training.check_course(task, data, course.batch_size, *course.options)
     held, row = training.blank(task, plan, data, ts)
     carry = training.Carry(ts, held, jnp.array(True), row if plan.on_nonfinite == "stop" else {})
     measured = jax.eval_shape(lambda ts: _measured(course, task, ts, validation), ts)
-    rows = tree.map(lambda leaf: jnp.zeros((steps, *leaf.shape), leaf.dtype), row)
-    return Progress(carry, rows, tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), measured))
+    return (values, Progress(carry, tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), measured))), row
 
 
 def move(
@@ -91,31 +92,35 @@ def move(
     shared: PyTree,
     start: Int[Array, ""],
     stop: Int[Array, ""],
-) -> Member:
-    """Return a member after the steps from `start` to `stop` of its `steps`, both multiples of ``block(steps)``.
+) -> tuple[Member, Rows]:
+    """Return a member after the steps from `start` to `stop` of its `steps`, and their rows, filled up to `capacity`.
 
-    One program serves every part. What is measured is measured after the last step.
+    One program serves every part of the run; its bounds are multiples of ``block(steps)``. What is measured is measured
+    after the last step.
     """
     (values, progress), (data, validation) = member, shared
     task, length = task_of(course, fixed, values), block(steps)
     plan = training.check_course(task, data, course.batch_size, *course.options)
 
-    def one(carry: training.Carry, n: Int[Array, ""]) -> tuple[training.Carry, PyTree]:
+    def one(carry: training.Carry, n: Int[Array, ""]) -> tuple[training.Carry, Rows]:
         return training.move(task, plan, data, carry, n == 0)
 
     def some(loop: tuple[Any, ...]) -> tuple[Any, ...]:
         made, carry, rows = loop
         carry, new = lax.scan(one, carry, made + jnp.arange(length, dtype=made.dtype))
-        rows = tree.map(lambda buffer, part: lax.dynamic_update_slice_in_dim(buffer, part, made, 0), rows, new)
+        place = made - start
+        rows = tree.map(lambda buffer, part: lax.dynamic_update_slice_in_dim(buffer, part, place, 0), rows, new)
         return made + length, carry, rows
 
-    _, carry, rows = lax.while_loop(lambda loop: loop[0] < stop, some, (start, progress.carry, progress.rows))
+    row = training.blank(task, plan, data, progress.carry.ts)[1]
+    rows = tree.map(lambda leaf: jnp.zeros((capacity(steps), *leaf.shape), leaf.dtype), row)
+    _, carry, rows = lax.while_loop(lambda loop: loop[0] < stop, some, (start, progress.carry, rows))
     if not course.validated:
-        return values, Progress(carry, rows, {})
+        return (values, Progress(carry, {})), rows
     measured = lax.cond(
         stop == steps, lambda: _measured(course, task, carry.ts, validation), lambda: progress.validation
     )
-    return values, Progress(carry, rows, measured)
+    return (values, Progress(carry, measured)), rows
 
 
 def block(steps: int) -> int:
@@ -129,32 +134,30 @@ def block(steps: int) -> int:
     return max(n for n in range(1, _MOST_IN_A_BLOCK + 1) if steps % n == 0)
 
 
-def finished(course: Course, steps: int, progress: Progress) -> Result:
-    """Return the results of members whose steps are made, their leading axis before that of the rows."""
-    kept = training.kept(course.options.record, steps)
-    history = progress.rows if len(kept) == steps else tree.map(lambda rows: rows[:, kept], progress.rows)
-    return Result(progress.carry.ts, history, progress.validation)
+def capacity(steps: int) -> int:
+    """Return the most steps of a part of a run: whole blocks, and at most 256, so that its rows are few."""
+    return _MOST_IN_A_PART // block(steps) * block(steps)
 
 
 def begun(
-    course: Course, fixed: Point, steps: int, points: int, seeds: int, values: Values, key: Key, shared: PyTree
-) -> Member:
-    """Return all members of `points` points, whose numbers are `values`, before the first of their steps."""
+    course: Course, fixed: Point, points: int, seeds: int, values: Values, key: Key, shared: PyTree
+) -> tuple[Member, Rows]:
+    """Return all members of `points` points, whose numbers are `values`, before their first step."""
 
-    def one(values: Values, key: Key, _: None) -> Member:
-        return values, opened(course, fixed, steps, values, begin(course, fixed, values, key, shared[0][0]), shared)
+    def one(values: Values, key: Key, _: None) -> tuple[Member, Rows]:
+        return opened(course, fixed, values, begin(course, fixed, values, key, shared[0][0]), shared)
 
     keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(seeds))
     return _flat(_crossed(one, points, seeds)(values, keys, None))
 
 
 def resumed(
-    course: Course, fixed: Point, steps: int, seeds: int, values: Values, ts: TrainState, shared: PyTree
-) -> Member:
-    """Return all members of the numbers `values`, one a point, and the states `ts`, before the first of `steps`."""
+    course: Course, fixed: Point, seeds: int, values: Values, ts: TrainState, shared: PyTree
+) -> tuple[Member, Rows]:
+    """Return all members, whose numbers are `values`, one a point, before their next step from `ts`."""
 
-    def one(values: Values, _: None, ts: TrainState) -> Member:
-        return values, opened(course, fixed, steps, values, ts, shared)
+    def one(values: Values, _: None, ts: TrainState) -> tuple[Member, Rows]:
+        return opened(course, fixed, values, ts, shared)
 
     return _flat(_crossed(one, len(ts.step) // seeds, seeds)(values, None, _table(ts, seeds)))
 
@@ -168,7 +171,7 @@ def move_all(
     shared: PyTree,
     start: Int[Array, ""],
     stop: Int[Array, ""],
-) -> Member:
+) -> tuple[Member, Rows]:
     """Return what `move` does of each member, batched: those of point 0 with each seed, then those of point 1.
 
     What members of one seed share, the key and the number of the step, and so the order of the data, is not batched
@@ -176,7 +179,7 @@ def move_all(
     """
     alike = course.options.on_nonfinite != "stop"  # else a member may be at a step of its own
 
-    def one(values: Values, by_seed: dict[str, Any], progress: Progress) -> Member:
+    def one(values: Values, by_seed: dict[str, Any], progress: Progress) -> tuple[Member, Rows]:
         ts = progress.carry.ts._replace(**by_seed)
         progress = progress._replace(carry=progress.carry._replace(ts=ts))
         return move(course, fixed, steps, (values, progress), shared, start, stop)

@@ -13,17 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from fnnet import sampling, tree
+from fnnet import sampling, training, tree
 from fnnet.core import Key, Task, TrainState
 from fnnet.errors import near_matches
 from fnnet.shapes import check_count, check_key
 from fnnet.sweeps import layouts, saving
 from fnnet.sweeps.groups import Group, make_groups, values_of
 from fnnet.sweeps.layouts import LAYOUTS, LayoutName, Moves, Timing
-from fnnet.sweeps.members import LEAN, Course, Options, Result, begun, block, finished, move, move_all, resumed
+from fnnet.sweeps.members import LEAN, Course, Options, Result, begun, block, capacity, move, move_all, resumed
 from fnnet.sweeps.space import Point, as_points
 from fnnet.sweeps.table import TableRecord, make_records, ranked, to_pandas
-from fnnet.training import Record, unpack
+from fnnet.training import Record
 
 
 class Report(NamedTuple):
@@ -203,11 +203,11 @@ def open_directory(directory: str | os.PathLike[str], setting: Setting, settings
 def share(data: PyTree, validation: PyTree | None) -> PyTree:
     """Return the arrays that all members are given."""
     data = getattr(data, "arrays", data)
-    unpack(data)
+    training.unpack(data)
     sampling.length(data)
     if validation is not None:
         validation = getattr(validation, "arrays", validation)
-        unpack(validation)
+        training.unpack(validation)
         sampling.length(validation, where="validation")
     return tree.map(jnp.asarray, (data, validation))
 
@@ -220,22 +220,30 @@ def advance(
     They are taken from the file if it is there, and written to it if not.
     """
     course, points, shared, key, seeds, layout = setting
-    first = partial(begun, course, group.fixed, steps, len(group.points), seeds)
-    later = partial(resumed, course, group.fixed, steps, seeds)
+    first = partial(begun, course, group.fixed, len(group.points), seeds)
+    later = partial(resumed, course, group.fixed, seeds)
     arguments = (values_of(points, group), key if states is None else states, shared)
     make = jax.jit(first if states is None else later).lower(*arguments)
-    end = partial(finished, course, steps)
+    kept = training.kept(course.options.record, steps)
     if file is not None and file.exists():
-        result, note = saving.load(file, jax.eval_shape(end, make.out_info[1]))
-        layout, timings = note["layout"], [Timing(*timing) for timing in note["timings"]]
+        (_, progress), row = make.out_info
+        rows = tree.map(lambda leaf: _rows_like(leaf, len(kept)), row)
+        result, note = saving.load(file, Result(progress.carry.ts, rows, progress.validation))
+        layout, timings = note["layout"], tuple(Timing(*timing) for timing in note["timings"])
     else:
         one = partial(move, course, group.fixed, steps)
-        moves = Moves(one, partial(move_all, course, group.fixed, steps, seeds), seeds)
-        (_, progress), layout, timings = layouts.run(moves, make, arguments, shared, steps, block(steps), layout)
-        result = tree.map(jnp.asarray, end(progress))
+        several = partial(move_all, course, group.fixed, steps, seeds)
+        moves = Moves(one, several, seeds, block(steps), capacity(steps))
+        (_, progress), rows, layout, timings = layouts.run(moves, make, arguments, shared, steps, layout)
+        rows = tree.map(lambda column: column[:, kept], rows)
+        result = tree.map(jnp.asarray, Result(progress.carry.ts, rows, progress.validation))
         if file is not None:
             saving.save(file, result, {"layout": layout, "timings": timings})
-    return result, Report(group.fixed, group.traced, len(group.points) * seeds, layout, tuple(timings))
+    return result, Report(group.fixed, group.traced, len(group.points) * seeds, layout, timings)
+
+
+def _rows_like(row: Any, number: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((row.shape[0], number, *row.shape[1:]), row.dtype)
 
 
 def _parts(group: Group, most: int) -> list[Group]:

@@ -81,16 +81,18 @@ def test_each_member_is_its_run_alone(layout, monkeypatch):
 def test_the_quickest_layout_goes_on_from_the_trials(quickest, monkeypatch):
     """The run is the same wherever it changed its layout; its history holds what is taken every other step."""
     monkeypatch.setattr(members, "_MOST_IN_A_BLOCK", 3)
+    monkeypatch.setattr(members, "_MOST_IN_A_PART", 4)
     monkeypatch.setattr(layouts, "PAYS", 0)
     monkeypatch.setattr(layouts, "candidates", lambda: ["vmap", *({quickest} - {"vmap"})])
     timed = layouts._timed
-    monkeypatch.setattr(layouts, "_timed", lambda laid, *rest: (timed(laid, *rest)[0], 0.1 / rest[-1] ** 2))
+    seconds = {"vmap": 1e-9, quickest: 1e-10}
+    monkeypatch.setattr(layouts, "_timed", lambda way, *rest: (timed(way, *rest)[0], seconds[way.layout]))
     record = fn.Record(every=2, rows=5)
     result = fn.sweep(make_task, RATES, DATA, validation=HELD, record=record, **SETTINGS)
     (report,) = result.layout
     tried = {timing.layout: timing for timing in report.timings}
     assert set(tried) == {"vmap", quickest}
-    assert report.layout == report.timings[0].layout
+    assert report.layout == report.timings[0].layout == quickest
     assert all(timing.compile_seconds > 0 and timing.step_seconds > 0 for timing in report.timings)
     assert [t.step_seconds for t in report.timings] == sorted(t.step_seconds for t in report.timings)
     check(result, record=record)

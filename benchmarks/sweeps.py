@@ -27,6 +27,7 @@ SAMPLERS = {4: fn.sampling.in_order(), 128: fn.sampling.epochs()}  # by batch si
 
 
 def seconds(function):
+    jax.clear_caches()  # each contestant traces and compiles for the first time
     start = time.perf_counter()
     jax.block_until_ready(function())
     return time.perf_counter() - start
@@ -44,6 +45,7 @@ def wide(learning_rate):
 
 def swept(make, rates, data, steps, batch_size):
     """Return the seconds of a whole sweep, and its report."""
+    jax.clear_caches()
     start = time.perf_counter()
     options = {"sampler": SAMPLERS[batch_size]}
     result = fn.sweep(make, {"learning_rate": rates}, data, key=KEY, steps=steps, batch_size=batch_size, **options)
@@ -91,7 +93,10 @@ def many_small(steps, nets=1000, timed=50):
     ours, report = swept(small, rates, data, steps, 4)
     train = jax.jit(by_hand(small, data, steps, 4))
     first = seconds(lambda: train(jnp.float32(rates[0]), data))
-    each = seconds(lambda: [jax.block_until_ready(train(jnp.float32(r), data)) for r in rates[1 : timed + 1]]) / timed
+    start = time.perf_counter()
+    for rate in rates[1 : timed + 1]:
+        jax.block_until_ready(train(jnp.float32(rate), data))
+    each = (time.perf_counter() - start) / timed
     loop = torch_seconds(min(steps, 1000))
     rivals = {"our runs, one after another": first + each * nets, "the same, compiled before": each * nets}
     if loop is not None:
@@ -129,10 +134,7 @@ def some_wide(rows, steps, nets=16):
 
 def compared(title, contest, rounds):
     """Print the medians of the ratios, their least and most, and how the sweep of the last round was laid out."""
-    results = []
-    for _ in range(rounds):
-        jax.clear_caches()
-        results.append(contest())
+    results = [contest() for _ in range(rounds)]
     times = [ours for ours, _, _ in results]
     timings = results[-1][2].timings
     print(f"{title}: sweep {np.median(times):.2f} s ({results[-1][2].layout})")

@@ -88,6 +88,7 @@ def move(
     course: Course,
     fixed: Point,
     steps: int,
+    row: Rows,
     member: Member,
     shared: PyTree,
     start: Int[Array, ""],
@@ -95,6 +96,7 @@ def move(
 ) -> tuple[Member, Rows]:
     """Return a member after the steps from `start` to `stop` of its `steps`, and their rows, filled up to `capacity`.
 
+    `row` has the shapes of one.
     One program serves every part of the run; its bounds are multiples of ``block(steps)``. What is measured is measured
     after the last step.
     """
@@ -112,7 +114,6 @@ def move(
         rows = tree.map(lambda buffer, part: lax.dynamic_update_slice_in_dim(buffer, part, place, 0), rows, new)
         return made + length, carry, rows
 
-    row = training.blank(task, plan, data, progress.carry.ts)[1]
     rows = tree.map(lambda leaf: jnp.zeros((capacity(steps), *leaf.shape), leaf.dtype), row)
     _, carry, rows = lax.while_loop(lambda loop: loop[0] < stop, some, (start, progress.carry, rows))
     if not course.validated:
@@ -166,6 +167,7 @@ def move_all(
     course: Course,
     fixed: Point,
     steps: int,
+    row: Rows,
     seeds: int,
     members: Member,
     shared: PyTree,
@@ -182,7 +184,7 @@ def move_all(
     def one(values: Values, by_seed: dict[str, Any], progress: Progress) -> tuple[Member, Rows]:
         ts = progress.carry.ts._replace(**by_seed)
         progress = progress._replace(carry=progress.carry._replace(ts=ts))
-        return move(course, fixed, steps, (values, progress), shared, start, stop)
+        return move(course, fixed, steps, row, (values, progress), shared, start, stop)
 
     values, progress = _table(members, seeds)
     ts = progress.carry.ts

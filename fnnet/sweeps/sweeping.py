@@ -231,8 +231,9 @@ def advance(
         result, note = saving.load(file, Result(progress.carry.ts, rows, progress.validation))
         layout, timings = note["layout"], tuple(Timing(*timing) for timing in note["timings"])
     else:
-        one = partial(move, course, group.fixed, steps)
-        several = partial(move_all, course, group.fixed, steps, seeds)
+        row = tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), make.out_info[1])
+        one = partial(move, course, group.fixed, steps, row)
+        several = partial(move_all, course, group.fixed, steps, row, seeds)
         moves = Moves(one, several, seeds, block(steps), capacity(steps))
         (_, progress), rows, layout, timings = layouts.run(moves, make, arguments, shared, steps, layout)
         rows = tree.map(lambda column: column[:, kept], rows)

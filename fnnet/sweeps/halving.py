@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from fnnet.sweeps import layouts
 from fnnet.sweeps.groups import Group
 from fnnet.sweeps.layouts import LayoutName
 from fnnet.sweeps.members import LEAN
-from fnnet.sweeps.space import Point
+from fnnet.sweeps.space import Axes, Point
 from fnnet.sweeps.sweeping import Sweep, advance, open_directory, prepare, tabulate
 from fnnet.sweeps.table import TableRecord
 from fnnet.training import Record
@@ -46,7 +46,7 @@ class Halving(NamedTuple):
 
 def halving(
     make_task: Callable[..., Task],
-    space: Mapping[str, Sequence[Any]] | Sequence[Point],
+    space: Axes | Sequence[Point],
     data: PyTree,
     *,
     key: Key,

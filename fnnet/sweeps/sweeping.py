@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -21,7 +21,7 @@ from fnnet.sweeps import layouts, saving
 from fnnet.sweeps.groups import Group, make_groups, values_of
 from fnnet.sweeps.layouts import LAYOUTS, LayoutName, Moves, Timing
 from fnnet.sweeps.members import LEAN, Course, Options, Result, begun, block, capacity, move, move_all, resumed
-from fnnet.sweeps.space import Point, as_points
+from fnnet.sweeps.space import Axes, Point, as_points
 from fnnet.sweeps.table import TableRecord, make_records, ranked, to_pandas
 from fnnet.training import Record
 
@@ -86,7 +86,7 @@ class Sweep(NamedTuple):
 
 def sweep(
     make_task: Callable[..., Task],
-    space: Mapping[str, Sequence[Any]] | Sequence[Point],
+    space: Axes | Sequence[Point],
     data: PyTree,
     *,
     key: Key,

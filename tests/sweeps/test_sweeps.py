@@ -98,6 +98,7 @@ def test_the_quickest_layout_goes_on_from_the_trials(quickest, monkeypatch):
     check(result, record=record)
 
 
+@pytest.mark.types
 def test_members_that_stop_keep_their_states():
     result = fn.sweep(
         make_task, {"learning_rate": [1e30, 0.1]}, DATA, validation=HELD, layout="vmap", on_nonfinite="stop", **SETTINGS
@@ -157,6 +158,7 @@ def test_numbers_that_python_must_know_make_groups():
     assert [len(result.state(n).params) for n in range(3)] == [2, 2, 2]
 
 
+@pytest.mark.types
 def test_a_static_name_is_not_traced():
     points = fn.sweeps.grid({"learning_rate": [0.1, 0.2], "momentum": [0.1, 0.3]})
     course = members.Course(make_task, False, 4, members.Options())

@@ -12,7 +12,7 @@ from jaxtyping import PyTree
 
 from fnnet import training
 from fnnet.errors import inside
-from fnnet.sweeps.members import Course, Values, begin, opened
+from fnnet.sweeps.members import Course, Values, measured, plan_of, task_of
 from fnnet.sweeps.space import Point
 
 
@@ -91,8 +91,10 @@ def _structural(course: Course, points: Sequence[Point], group: Group, shared: P
 
 def _shapes(course: Course, fixed: Point, values: Values, shared: PyTree) -> PyTree:
     def program(values: Values, shared: PyTree) -> PyTree:
-        ts = begin(course, fixed, values, jax.random.key(0), shared[0][0])
-        (_, progress), row = opened(course, fixed, values, ts, shared)
-        return progress, row
+        data, validation = shared
+        task = task_of(course, fixed, values)
+        ts = training.init(task, jax.random.key(0), data[0])
+        after, _, row = training.first(task, plan_of(course, task, data), data, ts)
+        return ts, after, row, measured(course, task, ts, validation)
 
     return jax.eval_shape(program, values, shared)

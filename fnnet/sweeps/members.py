@@ -69,6 +69,11 @@ def task_of(course: Course, fixed: Point, values: Values) -> Task:
     return course.make_task(**fixed, **values)
 
 
+def plan_of(course: Course, task: Task, data: PyTree) -> training.Course:
+    """Return how the steps of a member's run are made."""
+    return training.check_course(task, data, course.batch_size, *course.options)
+
+
 def begin(course: Course, fixed: Point, values: Values, key: Key, x: PyTree) -> TrainState:
     """Return a member's state at step 0."""
     return training.init(task_of(course, fixed, values), key, x)
@@ -77,11 +82,11 @@ def begin(course: Course, fixed: Point, values: Values, key: Key, x: PyTree) -> 
 def opened(course: Course, fixed: Point, values: Values, ts: TrainState, shared: PyTree) -> tuple[Member, Rows]:
     """Return a member before its first step from `ts`."""
     task, (data, validation) = task_of(course, fixed, values), shared
-    plan = training.check_course(task, data, course.batch_size, *course.options)
+    plan = plan_of(course, task, data)
     held, row = training.blank(task, plan, data, ts)
     carry = training.Carry(ts, held, jnp.array(True), row if plan.on_nonfinite == "stop" else {})
-    measured = jax.eval_shape(lambda ts: _measured(course, task, ts, validation), ts)
-    return (values, Progress(carry, tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), measured))), row
+    last = jax.eval_shape(lambda ts: measured(course, task, ts, validation), ts)
+    return (values, Progress(carry, tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), last))), row
 
 
 def move(
@@ -102,7 +107,7 @@ def move(
     """
     (values, progress), (data, validation) = member, shared
     task, length = task_of(course, fixed, values), block(steps)
-    plan = training.check_course(task, data, course.batch_size, *course.options)
+    plan = plan_of(course, task, data)
 
     def one(carry: training.Carry, n: Int[Array, ""]) -> tuple[training.Carry, Rows]:
         return training.move(task, plan, data, carry, n == 0)
@@ -118,10 +123,8 @@ def move(
     _, carry, rows = lax.while_loop(lambda loop: loop[0] < stop, some, (start, progress.carry, rows))
     if not course.validated:
         return (values, Progress(carry, {})), rows
-    measured = lax.cond(
-        stop == steps, lambda: _measured(course, task, carry.ts, validation), lambda: progress.validation
-    )
-    return (values, Progress(carry, measured)), rows
+    last = lax.cond(stop == steps, lambda: measured(course, task, carry.ts, validation), lambda: progress.validation)
+    return (values, Progress(carry, last)), rows
 
 
 def block(steps: int) -> int:
@@ -216,5 +219,6 @@ def _flat(table: PyTree) -> PyTree:
     return tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), table)
 
 
-def _measured(course: Course, task: Task, ts: TrainState, validation: PyTree) -> dict[str, Array]:
+def measured(course: Course, task: Task, ts: TrainState, validation: PyTree) -> dict[str, Array]:
+    """Return what is measured of a member after its last step."""
     return training.measure(task, ts, validation, batch_size=256) if course.validated else {}

@@ -5,7 +5,7 @@ from fnnet.training.compiling import compiler_options
 from fnnet.training.evaluation import check_targets, evaluate, measure, predict
 from fnnet.training.nonfinite import PHASES, Address, first_nonfinite
 from fnnet.training.records import Record, kept
-from fnnet.training.runs import Carry, Course, batch_at, blank, check_course, move, run, start
+from fnnet.training.runs import Carry, Course, batch_at, blank, check_course, first, move, run, start
 from fnnet.training.steps import init, step
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "check_task",
     "compiler_options",
     "evaluate",
+    "first",
     "first_nonfinite",
     "init",
     "kept",

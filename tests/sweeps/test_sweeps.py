@@ -221,3 +221,25 @@ def test_a_table_for_pandas_says_what_it_lacks(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(fn.errors.ExtraMissingError, match="pip install pandas"):
         to_pandas([{"loss": 1.0}])
+
+
+@pytest.mark.parametrize("where", ["row", "state"])
+def test_a_number_whose_tracing_changes_a_dtype_is_not_traced(where):
+    """A Python number takes the dtype of what it multiplies, a traced one has its own."""
+
+    def halved(scale):
+        def times(x):
+            return x * scale if isinstance(scale, float) else x.astype(jnp.float32) * scale
+
+        def loss(z, y):
+            losses = fn.losses.squared_error(z, y).astype(jnp.bfloat16)
+            return times(losses) if where == "row" else losses
+
+        def update(grads, state, params=None):
+            return jax.tree.map(jnp.negative, grads), times(state) if where == "state" else state
+
+        return fn.Task(fn.dense(1), loss, fn.Optimizer(lambda params: jnp.ones((), jnp.bfloat16), update))
+
+    course = members.Course(halved, False, 4, members.Options())
+    found = groups.make_groups(course, [{"scale": 0.5}, {"scale": 0.25}], (), (DATA, None))
+    assert [group.traced for group in found] == [(), ()]

@@ -86,13 +86,13 @@ def run(moves: Moves, make: Any, arguments: tuple[Any, ...], shared: PyTree, ste
     compiled and tried on a few members only while what is left would take `PAYS` times as long as all compiling so far.
     The quickest goes on.
     """
-    chosen, *others = [layout] if layout else candidates()
     like, _ = make.out_info
+    chosen, *others = [layout] if layout else candidates() if size(like) > 1 else ["map"]
     laid = lay(chosen, moves, like, shared)
     (making, program), seconds = _compiled(make, laid.lowered)
     way = Way(chosen, laid, program, laid.place(making(*arguments)[0]), 0, ())
     timings: list[Timing] = []
-    if layout is None and size(like) > 1:
+    if layout is None and size(like) > 1:  # a single member needs no trial
         way, timings = _tried(way, others, moves, like, shared, steps, seconds)
     while way.made < steps:
         way, _ = _onward(way, shared, min(way.made + moves.capacity, steps), size(like))

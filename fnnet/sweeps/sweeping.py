@@ -110,9 +110,10 @@ def sweep(
     by tracing; the names in `static` are not tried. `make_task` must be pure: it is called with traced numbers too.
 
     Seed s is ``fold_in(key, s)`` for every point, so that points are compared from the same draws. `layout` is one of
-    ``"vmap"``, ``"map"``, ``"threads"`` and ``"devices"``; without it the first is tried for a few
-    steps, which count, and the others while that may pay; the quickest goes on. `validation` is measured at the end.
-    `options` are those of ``run`` but `remat`.
+    ``"vmap"`` (one batched program; on CPU each processor has it with a part of the members), ``"map"`` (one member
+    after another), ``"threads"`` (the program of a member, on each processor) and ``"devices"`` (the batched program,
+    on each device). Without it vmap makes the first steps, by which it is judged, the others are tried while that may
+    pay, and the quickest goes on. `validation` is measured at the end. `options` are those of ``run`` but `remat`.
 
     `points_per_program` bounds the memory: a group of more points is several programs. With a `directory` each finished
     group is written there, and a call of the same sweep takes from it what is there; that the functions have not

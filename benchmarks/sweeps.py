@@ -1,10 +1,11 @@
 """Many nets in one sweep, as ratios to nets trained one after another, here and by torch, and to layouts by hand.
 
-python benchmarks/sweeps.py [--steps 1000] [--rows 10000] [--wide-steps 300]
+python benchmarks/sweeps.py [--rounds 5] [--steps 1000,10000] [--rows 10000] [--wide-steps 300,3000]
 
 First: 1 000 nets of 2-8-1 on XOR, full batch, as many rates. Then 16 nets of 784-64-10, batch of 128. Times are
-of the wall, and include compilation, those of the sweep its trials as well.
+of the wall, and include compilation, those of the sweep its trials as well: what a call costs that is made once.
 The sequential runs of the small nets share one compiled run, timed on 50 of them and scaled; torch is timed on 20.
+Ratios are the others' time over that of the sweep in the same round: above 1 the sweep is quicker.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +27,7 @@ SAMPLERS = {4: fn.sampling.in_order(), 128: fn.sampling.epochs()}  # by batch si
 
 
 def seconds(function):
+    jax.clear_caches()  # each contestant traces and compiles for the first time
     start = time.perf_counter()
     jax.block_until_ready(function())
     return time.perf_counter() - start
@@ -42,6 +45,7 @@ def wide(learning_rate):
 
 def swept(make, rates, data, steps, batch_size):
     """Return the seconds of a whole sweep, and its report."""
+    jax.clear_caches()
     start = time.perf_counter()
     options = {"sampler": SAMPLERS[batch_size]}
     result = fn.sweep(make, {"learning_rate": rates}, data, key=KEY, steps=steps, batch_size=batch_size, **options)
@@ -83,22 +87,25 @@ def torch_seconds(steps, nets=20):
 
 
 def many_small(steps, nets=1000, timed=50):
+    """Return the seconds of each contestant, and the sweep's report."""
     x = jnp.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     data, rates = (x, jnp.array([[0.0], [1.0], [1.0], [0.0]])), np.logspace(-3, 0, nets).tolist()
     ours, report = swept(small, rates, data, steps, 4)
     train = jax.jit(by_hand(small, data, steps, 4))
     first = seconds(lambda: train(jnp.float32(rates[0]), data))
-    each = seconds(lambda: [jax.block_until_ready(train(jnp.float32(r), data)) for r in rates[1 : timed + 1]]) / timed
-    print(f"{nets} nets of 2-8-1, {steps} steps: sweep {ours:.2f} s ({report.layout})")
-    print(f"  our sequential runs {first + each * nets:.2f} s: {(first + each * nets) / ours:.1f} x")
-    running = report.timings[0].step_seconds * nets * steps
-    print(f"  without compilation {each * nets:.2f} s against {running:.2f} s: {each * nets / running:.1f} x")
-    loop = torch_seconds(steps)
-    print("  torch is not installed" if loop is None else f"  torch {loop * nets:.0f} s: {loop * nets / ours:.0f} x")
-    print_trials(report)
+    start = time.perf_counter()
+    for rate in rates[1 : timed + 1]:
+        jax.block_until_ready(train(jnp.float32(rate), data))
+    each = (time.perf_counter() - start) / timed
+    loop = torch_seconds(min(steps, 1000))
+    rivals = {"our runs, one after another": first + each * nets, "the same, compiled before": each * nets}
+    if loop is not None:
+        rivals["torch"] = loop * nets * max(1, steps / 1000)
+    return ours, rivals, report
 
 
 def some_wide(rows, steps, nets=16):
+    """Return the seconds of each contestant, and the sweep's report."""
     rng = np.random.default_rng(0)
     data = (jnp.asarray(rng.normal(size=(rows, 784)), jnp.float32), jnp.asarray(rng.integers(0, 10, rows)))
     rates = np.logspace(-4, -1, nets).tolist()
@@ -117,27 +124,39 @@ def some_wide(rows, steps, nets=16):
         return jax.jit(jax.vmap(by_hand(wide, data, steps, 128), (0, None)))(jnp.stack(leaves), data)
 
     ours, report = swept(wide, rates, data, steps, 128)
-    rivals = {"sequential": seconds(sequential), "threads": seconds(threads), "vmap": seconds(batched)}
-    print(f"{nets} nets of 784-64-10, {steps} steps: sweep {ours:.2f} s ({report.layout})")
-    for name, taken in rivals.items():
-        print(f"  {name} by hand {taken:.2f} s: {taken / ours:.2f} x")
-    print_trials(report)
+    rivals = {
+        "scans by hand": seconds(sequential),
+        "threads by hand": seconds(threads),
+        "vmap by hand": seconds(batched),
+    }
+    return ours, rivals | {"the best by hand": min(rivals.values())}, report
 
 
-def print_trials(report):
-    for timing in report.timings:
-        compiling, each = timing.compile_seconds, 1e6 * timing.step_seconds
-        print(f"  trial of {timing.layout}: compile {compiling:.2f} s, {each:.2f} µs a net and step")
+def compared(title, contest, rounds):
+    """Print the medians of the ratios, their least and most, and how the sweep of the last round was laid out."""
+    results = [contest() for _ in range(rounds)]
+    times = [ours for ours, _, _ in results]
+    timings = results[-1][2].timings
+    print(f"{title}: sweep {np.median(times):.2f} s ({results[-1][2].layout})")
+    for name in results[0][1]:
+        ratios = [rivals[name] / ours for ours, rivals, _ in results]
+        print(f"  {name}: {np.median(ratios):.2f} x ({min(ratios):.2f} to {max(ratios):.2f})", flush=True)
+    for timing in timings:
+        each = 1e6 * timing.step_seconds
+        print(f"  trial of {timing.layout}: compiled in {timing.compile_seconds:.2f} s, {each:.2f} µs a net and step")
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", default="1000,10000")
     parser.add_argument("--rows", type=int, default=10_000)
-    parser.add_argument("--wide-steps", type=int, default=300)
+    parser.add_argument("--wide-steps", default="300,3000")
     options = parser.parse_args()
-    many_small(options.steps)
-    some_wide(options.rows, options.wide_steps)
+    for steps in map(int, options.steps.split(",")):
+        compared(f"1000 nets of 2-8-1, {steps} steps", partial(many_small, steps), options.rounds)
+    for steps in map(int, options.wide_steps.split(",")):
+        compared(f"16 nets of 784-64-10, {steps} steps", partial(some_wide, options.rows, steps), options.rounds)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLOURS = "viridis"
+_MOST_TICKS, _LABEL = 12, 0.05  # of an axis, and the height of a label as a share of it
 
 
 def parallel_coordinates(
@@ -21,7 +22,7 @@ def parallel_coordinates(
 ) -> Figure:
     """Draw a line a record through one axis a hyperparameter to that of `value`, which colours it.
 
-    Numbers above 0 that span a hundredfold are on a logarithmic axis; what is no number has a place each. Records whose
+    Numbers above 0 that span tenfold are on a logarithmic axis; what is no number has a place each. Records whose
     value is not finite are dotted and end before the last axis.
 
     >>> records = [{"rate": 0.1, "width": 8, "loss": 2.0}, {"rate": 0.2, "width": 16, "loss": 1.0}]
@@ -41,7 +42,7 @@ def parallel_coordinates(
     colours = colormaps[_COLOURS]
     for row in places[np.argsort(-places[:, -1])]:
         if math.isfinite(row[-1]):
-            axes.plot(range(len(columns)), row, color=colours(0.9 * row[-1]), alpha=0.8)
+            axes.plot(range(len(columns)), row, color=colours(0.9 * row[-1]), alpha=0.7)
         else:
             axes.plot(range(len(names)), row[:-1], color="0.6", linestyle=":")
     behind = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1}
@@ -105,14 +106,22 @@ def _scale(values: Sequence[Any]) -> tuple[Any, list[tuple[float, str]]]:
         ]
     finite = sorted({float(v) for v in values if math.isfinite(v)}) or [0.0]
     low, high = finite[0], finite[-1]
-    logarithmic = low > 0 and high / low >= 100
-    to = math.log if logarithmic else float
+    to, back = (math.log, math.exp) if low > 0 and high / low >= 10 else (float, float)
 
     def place(v: float) -> float:
         return _share(to(v) - to(low), to(high) - to(low)) if math.isfinite(v) else math.nan
 
-    shown = finite if len(finite) <= 6 else [low, finite[len(finite) // 2], high]
-    return place, [(place(v), _text(v)) for v in shown]
+    even = [back(to(low) + share * (to(high) - to(low))) for share in (0, 0.25, 0.5, 0.75, 1)]
+    return place, _apart([(place(v), _text(v)) for v in (finite if len(finite) <= _MOST_TICKS else even)])
+
+
+def _apart(ticks: list[tuple[float, str]]) -> list[tuple[float, str]]:
+    """Return the ticks, lowest first, without those whose labels would touch that of the last or of one before."""
+    kept: list[tuple[float, str]] = []
+    for tick in ticks[:-1]:
+        if all(abs(tick[0] - other[0]) >= _LABEL for other in (*kept[-1:], ticks[-1])):
+            kept.append(tick)
+    return [*kept, ticks[-1]]
 
 
 def _share(part: float, whole: float) -> float:
@@ -125,4 +134,4 @@ def _distinct(values: Sequence[Any]) -> list[Any]:
 
 
 def _text(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float | np.floating) else str(value)
+    return f"{value:.3g}" if isinstance(value, float | np.floating) else str(value) or '""'

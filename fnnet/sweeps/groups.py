@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PyTree
+from jaxtyping import PyTree
 
 from fnnet import training
-from fnnet.core import Key, Task, TrainState
 from fnnet.errors import inside
+from fnnet.sweeps.members import Course, Values, measured, plan_of, task_of
 from fnnet.sweeps.space import Point
-
-Values = dict[str, Array]
-Member = tuple[Values, TrainState]
-
-
-class Course(NamedTuple):
-    """What all members of a sweep share beside the data."""
-
-    make_task: Callable[..., Task]
-    validated: bool
-    batch_size: int
-    options: dict[str, Any]
 
 
 class Group(NamedTuple):
@@ -34,33 +22,6 @@ class Group(NamedTuple):
     fixed: Point
     traced: tuple[str, ...]
     points: tuple[int, ...]
-
-
-class Result(NamedTuple):
-    """What a member's part of a run gives."""
-
-    state: TrainState
-    history: dict[str, Any]
-    validation: dict[str, Array]
-
-
-def task_of(course: Course, fixed: Point, values: Values) -> Task:
-    """Return the task of a member."""
-    return course.make_task(**fixed, **values)
-
-
-def begin(course: Course, fixed: Point, values: Values, key: Key, x: PyTree) -> TrainState:
-    """Return a member's state at step 0."""
-    return training.init(task_of(course, fixed, values), key, x)
-
-
-def move(course: Course, fixed: Point, steps: int, member: Member, shared: PyTree) -> Result:
-    """Return a member's result after `steps` more steps; `shared` is the data and those of validation."""
-    (values, ts), (data, validation) = member, shared
-    task = task_of(course, fixed, values)
-    ts, history = training.run(task, ts, data, steps=steps, batch_size=course.batch_size, **course.options)
-    measured = training.measure(task, ts, validation, batch_size=256) if course.validated else {}
-    return Result(ts, history, measured)
 
 
 def make_groups(course: Course, points: Sequence[Point], static: Sequence[str], shared: PyTree) -> list[Group]:
@@ -129,8 +90,11 @@ def _structural(course: Course, points: Sequence[Point], group: Group, shared: P
 
 
 def _shapes(course: Course, fixed: Point, values: Values, shared: PyTree) -> PyTree:
-    def program(values: Values, shared: PyTree) -> Result:
-        ts = begin(course, fixed, values, jax.random.key(0), shared[0][0])
-        return move(course, fixed, 1, (values, ts), shared)
+    def program(values: Values, shared: PyTree) -> PyTree:
+        data, validation = shared
+        task = task_of(course, fixed, values)
+        ts = training.init(task, jax.random.key(0), data[0])
+        after, _, row = training.first(task, plan_of(course, task, data), data, ts)
+        return ts, after, row, measured(course, task, ts, validation)
 
     return jax.eval_shape(program, values, shared)

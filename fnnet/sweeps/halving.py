@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import PyTree
 
-from fnnet.core import Key, Task
+from fnnet.core import Key, Task, TrainState
 from fnnet.errors import near_matches
 from fnnet.shapes import check_count
 from fnnet.sweeps import layouts
 from fnnet.sweeps.groups import Group
 from fnnet.sweeps.layouts import LayoutName
-from fnnet.sweeps.space import Point
-from fnnet.sweeps.sweeping import LEAN, Sweep, advance, prepare, start, tabulate
+from fnnet.sweeps.members import LEAN
+from fnnet.sweeps.space import Axes, Point
+from fnnet.sweeps.sweeping import Sweep, advance, open_directory, prepare, tabulate
 from fnnet.sweeps.table import TableRecord
 from fnnet.training import Record
 
@@ -44,7 +46,7 @@ class Halving(NamedTuple):
 
 def halving(
     make_task: Callable[..., Task],
-    space: Mapping[str, Sequence[Any]] | Sequence[Point],
+    space: Axes | Sequence[Point],
     data: PyTree,
     *,
     key: Key,
@@ -59,13 +61,15 @@ def halving(
     layout: LayoutName | None = None,
     static: Sequence[str] = (),
     record: Record = LEAN,
+    directory: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> Halving:
     r"""Train all points for `steps`, and the best :math:`1/\eta` for :math:`\eta` times as many, again and again.
 
     Rung r ends after :math:`steps \cdot \eta^r` steps in all, and its points go on from their states, so that it costs
     the further steps alone; the last is the one of a single point, or the `rungs`-th. What goes on is a function of the
-    rung's table alone: see `survivors`. All else is as in ``sweep``.
+    rung's table alone: see `survivors`. With a `directory` each finished group of a rung is written there, and a call
+    of the same halving takes from it what is there. All else is as in ``sweep``.
 
     Law: a survivor's state is that of one run of all its steps, up to rounding.
 
@@ -82,20 +86,26 @@ def halving(
         check_count("halving", "rungs", rungs)
     by = by or ("loss" if validation is None else "val_loss")
     options = {"record": record, **options}
-    setting = prepare(make_task, space, data, key, steps, batch_size, seeds, validation, layout, static, options)
-    course, points, shared, groups = setting
-    alive, made = tuple(range(len(points))), 0
+    setting, groups = prepare(
+        make_task, space, data, key, steps, batch_size, seeds, validation, layout, static, options
+    )
+    place = None
+    if directory is not None:
+        settings = {"steps": steps, "eta": eta, "rungs": rungs, "by": by, "mode": mode, "static": list(static)}
+        place = open_directory(directory, setting, settings)
+    alive, made = tuple(range(len(setting.points))), 0
+    states: list[TrainState | None] = [None] * len(groups)
     swept: list[Sweep] = []
     lives: list[tuple[int, ...]] = []
-    members = [start(course, points, group, key, seeds, shared) for group in groups]
     while True:
         total = steps * eta ** len(swept)
+        files = [place and place / f"rung_{len(swept):02d}_group_{n:05d}.npz" for n in range(len(groups))]
         outcomes = [
-            advance(course, group, part, shared, total - made, layout)
-            for group, part in zip(groups, members, strict=True)
+            advance(setting, group, total - made, states=state, file=file)
+            for group, state, file in zip(groups, states, files, strict=True)
         ]
         made, results = total, [result for result, _ in outcomes]
-        here = [points[n] for n in alive]
+        here = [setting.points[n] for n in alive]
         local = [group._replace(points=tuple(alive.index(n) for n in group.points)) for group in groups]
         table = tabulate(here, seeds, local, results, total)
         reports = tuple(report for _, report in outcomes)
@@ -105,9 +115,8 @@ def halving(
             return Halving(tuple(swept), tuple(lives), by, mode)
         kept = survivors(table, seeds, keep=math.ceil(len(alive) / eta), by=by, mode=mode)
         alive = tuple(alive[n] for n in kept)
-        states = [(values, result.state) for (values, _), result in zip(members, results, strict=True)]
-        pairs = [_shrunk(group, part, alive, seeds) for group, part in zip(groups, states, strict=True)]
-        groups, members = [g for g, _ in pairs if g.points], [part for g, part in pairs if g.points]
+        shrunk = [_shrunk(group, result.state, alive, seeds) for group, result in zip(groups, results, strict=True)]
+        groups, states = [group for group, _ in shrunk if group.points], [s for group, s in shrunk if group.points]
 
 
 def survivors(
@@ -129,7 +138,7 @@ def survivors(
     return sorted(int(n) for n in np.argsort(costs, kind="stable")[:keep])
 
 
-def _shrunk(group: Group, members: PyTree, alive: tuple[int, ...], seeds: int) -> tuple[Group, PyTree]:
+def _shrunk(group: Group, states: TrainState, alive: tuple[int, ...], seeds: int) -> tuple[Group, TrainState]:
     places = [place for place, point in enumerate(group.points) if point in alive]
-    rows = (np.array(places, int)[:, None] * seeds + np.arange(seeds)).ravel()
-    return group._replace(points=tuple(group.points[place] for place in places)), layouts.pick(members, rows)
+    which = (np.array(places, int)[:, None] * seeds + np.arange(seeds)).ravel()
+    return group._replace(points=tuple(group.points[place] for place in places)), layouts.rows(states, which)

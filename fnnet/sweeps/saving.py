@@ -18,7 +18,7 @@ from jaxtyping import PyTree
 from fnnet.errors import DataError, ReadError
 from fnnet.writing import replacing
 
-FORMAT = 1
+FORMAT = 2
 
 
 def open_directory(directory: str | os.PathLike[str], fingerprint: str) -> Path:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import jax
+import numpy as np
 
 from fnnet.core import Key
 from fnnet.shapes import check_count, check_key
@@ -15,11 +16,14 @@ from fnnet.shapes import check_count, check_key
 Point: TypeAlias = dict[str, Any]
 """Hyperparameters by name, as `make_task` takes them."""
 
+Axes: TypeAlias = Mapping[str, Sequence[Any] | np.ndarray | jax.Array]
+"""The values of each hyperparameter by name."""
+
 Draw: TypeAlias = Callable[[Key], Any]
 """A distribution of one hyperparameter: a pure function of a key that returns a value."""
 
 
-def grid(axes: Mapping[str, Sequence[Any]]) -> list[Point]:
+def grid(axes: Axes) -> list[Point]:
     """Return every combination of the values, the last name changing first.
 
     Raises: ValueError for a name without values; TypeError for values that are not in a list, tuple or array.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -13,17 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from fnnet import sampling, tree
+from fnnet import sampling, training, tree
 from fnnet.core import Key, Task, TrainState
+from fnnet.errors import near_matches
 from fnnet.shapes import check_count, check_key
 from fnnet.sweeps import layouts, saving
-from fnnet.sweeps.groups import Course, Group, Result, begin, make_groups, move, values_of
-from fnnet.sweeps.layouts import LAYOUTS, LayoutName, Timing
-from fnnet.sweeps.space import Point, as_points
+from fnnet.sweeps.groups import Group, make_groups, values_of
+from fnnet.sweeps.layouts import LAYOUTS, LayoutName, Moves, Timing
+from fnnet.sweeps.members import LEAN, Course, Options, Result, begun, block, capacity, move, move_all, resumed
+from fnnet.sweeps.space import Axes, Point, as_points
 from fnnet.sweeps.table import TableRecord, make_records, ranked, to_pandas
-from fnnet.training import Record, unpack
-
-LEAN = Record(every=0)
+from fnnet.training import Record
 
 
 class Report(NamedTuple):
@@ -86,7 +86,7 @@ class Sweep(NamedTuple):
 
 def sweep(
     make_task: Callable[..., Task],
-    space: Mapping[str, Sequence[Any]] | Sequence[Point],
+    space: Axes | Sequence[Point],
     data: PyTree,
     *,
     key: Key,
@@ -110,9 +110,10 @@ def sweep(
     by tracing; the names in `static` are not tried. `make_task` must be pure: it is called with traced numbers too.
 
     Seed s is ``fold_in(key, s)`` for every point, so that points are compared from the same draws. `layout` is one of
-    ``"vmap"``, ``"map"``, ``"threads"`` and ``"devices"``; without it each is tried for a few steps and the one of the
-    least estimated time, compilation included, is taken. `validation` is measured at the end. `options` are those of
-    ``run``.
+    ``"vmap"`` (one batched program; on CPU each processor has it with a part of the members), ``"map"`` (one member
+    after another), ``"threads"`` (the program of a member, on each processor) and ``"devices"`` (the batched program,
+    on each device). Without it vmap makes the first steps, by which it is judged, the others are tried while that may
+    pay, and the quickest goes on. `validation` is measured at the end. `options` are those of ``run`` but `remat`.
 
     `points_per_program` bounds the memory: a group of more points is several programs. With a `directory` each finished
     group is written there, and a call of the same sweep takes from it what is there; that the functions have not
@@ -132,32 +133,37 @@ def sweep(
     (0.1, 2, ('learning_rate',))
     """
     options = {"record": record, **options}
-    setting = prepare(make_task, space, data, key, steps, batch_size, seeds, validation, layout, static, options)
-    course, points, shared, groups = setting
+    setting, groups = prepare(
+        make_task, space, data, key, steps, batch_size, seeds, validation, layout, static, options
+    )
     if points_per_program is not None:
         check_count("sweep", "points_per_program", points_per_program)
         groups = [part for group in groups for part in _parts(group, points_per_program)]
     place = None
     if directory is not None:
-        settings = {"steps": steps, "seeds": seeds, "batch_size": batch_size, "parts": points_per_program, **options}
-        settings["static"] = list(static)
-        place = saving.open_directory(directory, saving.fingerprint(key, points, settings, shared))
+        settings = {"steps": steps, "parts": points_per_program, "static": list(static)}
+        place = open_directory(directory, setting, settings)
     results, reports = [], []
     for number, group in enumerate(groups):
-        members = start(course, points, group, key, seeds, shared)
         file = None if place is None else place / f"group_{number:05d}.npz"
-        if file is not None and file.exists():
-            result, report = _saved(file, course, group, members, shared, steps)
-        else:
-            result, report = advance(course, group, members, shared, steps, layout)
-            if file is not None:
-                saving.save(file, result, {"layout": report.layout, "timings": report.timings})
+        result, report = advance(setting, group, steps, file=file)
         results.append(result)
         reports.append(report)
         if on_group is not None:
-            on_group(tabulate(points, seeds, groups[: number + 1], results, steps))
-    table = tabulate(points, seeds, groups, results, steps)
-    return Sweep(tuple(points), seeds, table, tuple(groups), tuple(results), tuple(reports))
+            on_group(tabulate(setting.points, seeds, groups[: number + 1], results, steps))
+    table = tabulate(setting.points, seeds, groups, results, steps)
+    return Sweep(tuple(setting.points), seeds, table, tuple(groups), tuple(results), tuple(reports))
+
+
+class Setting(NamedTuple):
+    """What all parts of a sweep have in common; `shared` is the data and those of validation."""
+
+    course: Course
+    points: list[Point]
+    shared: PyTree
+    key: Key
+    seeds: int
+    layout: str | None
 
 
 def prepare(
@@ -172,64 +178,78 @@ def prepare(
     layout: str | None,
     static: Sequence[str],
     options: dict[str, Any],
-) -> tuple[Course, list[Point], PyTree, list[Group]]:
-    """Return what is shared, the points and their groups, after a check of all that is known before anything is run."""
+) -> tuple[Setting, list[Group]]:
+    """Return the setting and the groups of its points, after a check of all that is known before anything is run."""
     points = as_points(space)
     check_key("sweep", key, when="")
     check_count("sweep", "steps", steps)
     check_count("sweep", "seeds", seeds)
     if layout is not None and layout not in LAYOUTS:
         raise ValueError(f"sweep: layout must be one of {', '.join(LAYOUTS)}, got {layout!r}")
-    course = Course(make_task, validation is not None, batch_size, options)
+    if unknown := sorted(set(options) - set(Options._fields)):
+        raise TypeError(f"sweep: there is no option {unknown[0]!r}; {near_matches(unknown[0], Options._fields)}")
+    course = Course(make_task, validation is not None, batch_size, Options(**options))
     shared = share(data, validation)
-    return course, points, shared, make_groups(course, points, static, shared)
+    return Setting(course, points, shared, key, seeds, layout), make_groups(course, points, static, shared)
 
 
-def _parts(group: Group, most: int) -> list[Group]:
-    return [group._replace(points=group.points[n : n + most]) for n in range(0, len(group.points), most)]
-
-
-def _saved(
-    file: Path, course: Course, group: Group, members: PyTree, shared: PyTree, steps: int
-) -> tuple[Result, Report]:
-    program = jax.vmap(partial(move, course, group.fixed, steps), in_axes=(0, None))
-    result, note = saving.load(file, jax.eval_shape(program, members, shared))
-    timings = tuple(Timing(*timing) for timing in note["timings"])
-    return result, Report(group.fixed, group.traced, layouts.size(members), note["layout"], timings)
+def open_directory(directory: str | os.PathLike[str], setting: Setting, settings: dict[str, Any]) -> Path:
+    """Return the directory of a sweep of this setting and these further settings; DataError if it is of another."""
+    course = setting.course
+    settings |= {"seeds": setting.seeds, "batch_size": course.batch_size, **course.options._asdict()}
+    digest = saving.fingerprint(setting.key, setting.points, settings, setting.shared)
+    return saving.open_directory(directory, digest)
 
 
 def share(data: PyTree, validation: PyTree | None) -> PyTree:
     """Return the arrays that all members are given."""
     data = getattr(data, "arrays", data)
-    unpack(data)
+    training.unpack(data)
     sampling.length(data)
     if validation is not None:
         validation = getattr(validation, "arrays", validation)
-        unpack(validation)
+        training.unpack(validation)
         sampling.length(validation, where="validation")
     return tree.map(jnp.asarray, (data, validation))
 
 
-def start(course: Course, points: Sequence[Point], group: Group, key: Key, seeds: int, shared: PyTree) -> PyTree:
-    """Return the members of a group at step 0: their numbers and states, point by point and seed by seed."""
-    values = {name: jnp.asarray(np.repeat(v, seeds)) for name, v in values_of(points, group).items()}
-    keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.tile(jnp.arange(seeds), len(group.points)))
-    make = jax.jit(jax.vmap(partial(begin, course, group.fixed), in_axes=(0, 0, None)))
-    return values, make(values, keys, shared[0][0])
-
-
 def advance(
-    course: Course, group: Group, members: PyTree, shared: PyTree, steps: int, layout: str | None
+    setting: Setting, group: Group, steps: int, *, states: TrainState | None = None, file: Path | None = None
 ) -> tuple[Result, Report]:
-    """Return the members' results after `steps` more steps, in the layout given or else found the quickest."""
-    make = partial(partial, move, course, group.fixed)
-    number = layouts.size(members)
-    timings: list[Timing] = []
-    if layout is None and number > 1:
-        timings = layouts.measured(make, members, shared, steps)
-    chosen = layout or (timings[0].layout if timings else "map")
-    result = layouts.compiled(chosen, make(steps), members, shared)(members, shared)
-    return result, Report(group.fixed, group.traced, number, chosen, tuple(timings))
+    """Return the results of a group's members after `steps` more steps from `states`, or from the start.
+
+    They are taken from the file if it is there, and written to it if not.
+    """
+    course, points, shared, key, seeds, layout = setting
+    first = partial(begun, course, group.fixed, len(group.points), seeds)
+    later = partial(resumed, course, group.fixed, seeds)
+    arguments = (values_of(points, group), key if states is None else states, shared)
+    make = jax.jit(first if states is None else later).lower(*arguments)
+    kept = training.kept(course.options.record, steps)
+    if file is not None and file.exists():
+        (_, progress), row = make.out_info
+        rows = tree.map(lambda leaf: _rows_like(leaf, len(kept)), row)
+        result, note = saving.load(file, Result(progress.carry.ts, rows, progress.validation))
+        layout, timings = note["layout"], tuple(Timing(*timing) for timing in note["timings"])
+    else:
+        row = tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), make.out_info[1])
+        one = partial(move, course, group.fixed, steps, row)
+        several = partial(move_all, course, group.fixed, steps, row, seeds)
+        moves = Moves(one, several, seeds, block(steps), capacity(steps))
+        (_, progress), rows, layout, timings = layouts.run(moves, make, arguments, shared, steps, layout)
+        rows = tree.map(lambda column: column[:, kept], rows)
+        result = tree.map(jnp.asarray, Result(progress.carry.ts, rows, progress.validation))
+        if file is not None:
+            saving.save(file, result, {"layout": layout, "timings": timings})
+    return result, Report(group.fixed, group.traced, len(group.points) * seeds, layout, timings)
+
+
+def _rows_like(row: Any, number: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((row.shape[0], number, *row.shape[1:]), row.dtype)
+
+
+def _parts(group: Group, most: int) -> list[Group]:
+    return [group._replace(points=group.points[n : n + most]) for n in range(0, len(group.points), most)]
 
 
 def tabulate(
@@ -240,7 +260,7 @@ def tabulate(
     for group, result in zip(groups, results, strict=True):
         rows = (np.array(group.points)[:, None] * seeds + np.arange(seeds)).ravel()
         measured = {f"val_{name}": value for name, value in result.validation.items()}
-        for name, value in ({"loss": result.history["loss"][:, -1]} | measured).items():
+        for name, value in ({"loss": np.asarray(result.history["loss"])[:, -1]} | measured).items():
             if value.ndim == 1:
                 columns.setdefault(name, np.full(len(points) * seeds, np.nan))[rows] = np.asarray(value)
     members = [(point, seed) for point in range(len(points)) for seed in range(seeds)]

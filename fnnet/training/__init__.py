@@ -5,15 +5,17 @@ from fnnet.training.compiling import compiler_options
 from fnnet.training.evaluation import check_targets, come_in_batches, evaluate, measure, measure_batches, predict
 from fnnet.training.nonfinite import PHASES, Address, first_nonfinite
 from fnnet.training.records import Record, kept
-from fnnet.training.runs import Course, batch_at, check_course, move, run, start
+from fnnet.training.runs import Carry, Course, batch_at, blank, check_course, first, move, run, start
 from fnnet.training.steps import init, step
 
 __all__ = [
     "PHASES",
     "Address",
+    "Carry",
     "Course",
     "Record",
     "batch_at",
+    "blank",
     "check_course",
     "check_state",
     "check_targets",
@@ -21,6 +23,7 @@ __all__ = [
     "come_in_batches",
     "compiler_options",
     "evaluate",
+    "first",
     "first_nonfinite",
     "init",
     "kept",

@@ -125,14 +125,23 @@ class Carry(NamedTuple):
 
 def start(task: Task, course: Course, data: PyTree, ts: TrainState) -> Carry:
     """Return what the first step is given."""
-
-    def shapes(ts: TrainState) -> tuple[PyTree, PyTree]:
-        after, made = advance(task, ts, batch_at(ts, data, course), course.micro_batches)
-        held = records.nothing_held(task, course.record, after, made)
-        return held, records.row(task, course.record, after, made, held, jnp.array(True))[0]
-
-    held, row = tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(shapes, ts))
+    held, row = blank(task, course, data, ts)
     return Carry(ts, held, jnp.array(True), row if course.on_nonfinite == "stop" else {})
+
+
+def blank(task: Task, course: Course, data: PyTree, ts: TrainState) -> tuple[PyTree, Logs]:
+    """Return zeros in the place of what is held of a row of the history, and of the row."""
+    shapes = jax.eval_shape(lambda ts: first(task, course, data, ts)[1:], ts)
+    held, row = tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    return held, row
+
+
+def first(task: Task, course: Course, data: PyTree, ts: TrainState) -> tuple[TrainState, PyTree, Logs]:
+    """Return the state after the first step, for its shapes, zeros in the place of what is held, and the row."""
+    after, made = advance(task, ts, batch_at(ts, data, course), course.micro_batches)
+    held = records.nothing_held(task, course.record, after, made)
+    row, _ = records.row(task, course.record, after, made, held, jnp.array(True))
+    return after, held, row | ({"skipped": jnp.zeros((), jnp.int32)} if course.on_nonfinite == "skip" else {})
 
 
 def move(task: Task, course: Course, data: PyTree, carry: Carry, first: Bool[Array, ""]) -> tuple[Carry, Logs]:

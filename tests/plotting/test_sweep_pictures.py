@@ -34,6 +34,15 @@ def test_a_line_a_record_with_logarithmic_rates():
     assert drawn(figure)
 
 
+def test_labels_do_not_touch():
+    """Of few values each is labelled that has the room, of many five places of the axis; the ends always."""
+    few, many = [1.0, 1.01, 2.0, 5.0, 5.02], np.linspace(0.01, 1, 40)
+    records = [{"few": few[n % 5], "many": float(v), "name": ["", "a"][n % 2], "loss": 2.0} for n, v in enumerate(many)]
+    texts = parallel_coordinates(records, ["few", "many", "name"], "loss").axes[0].texts
+    by_axis = [[text.get_text() for text in texts if text.xy[0] == x] for x in range(4)]
+    assert by_axis == [["1", "2", "5.02"], ["0.01", "0.0316", "0.1", "0.316", "1"], ['""', "a"], ["2"]]
+
+
 def test_a_cell_is_the_mean_of_its_records():
     figure = heat_map(RECORDS, "rate", "hidden", "loss")
     cells = figure.axes[0].images[0].get_array()

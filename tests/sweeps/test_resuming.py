@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
 
 import fnnet as fn
 from fnnet.errors import DataError, ReadError
-from fnnet.sweeps import sweeping
+from fnnet.sweeps import halving, layouts
 
 KEY = jax.random.key(7)
 DATA = (np.ones((4, 3), np.float32), np.ones((4, 1), np.float32))
@@ -24,30 +26,68 @@ def sweep(directory, **options):
     return fn.sweep(make_task, GRID, settings.pop("data", DATA), directory=directory, **settings)
 
 
-def test_what_is_there_is_not_run_again(tmp_path, monkeypatch):
-    calls, advance = [], sweeping.advance
-    monkeypatch.setattr(sweeping, "advance", lambda *a: calls.append(a[1].points) or advance(*a))
+@pytest.fixture
+def calls(monkeypatch):
+    """The numbers of members of the groups that were run, of which no more than `most` may be."""
+    made, run = SimpleNamespace(members=[], most=100), layouts.run
+
+    def counted(moves, make, *rest):
+        if len(made.members) == made.most:
+            raise KeyboardInterrupt
+        made.members.append(layouts.size(make.out_info))
+        return run(moves, make, *rest)
+
+    monkeypatch.setattr(layouts, "run", counted)
+    return made
+
+
+def same(a, b):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_array_equal(*(jax.random.key_data(c) if c.dtype == KEY.dtype else c for c in (x, y)))
+
+
+def test_what_is_there_is_not_run_again(tmp_path, calls):
     tables = []
     first = sweep(tmp_path / "sweep", on_group=tables.append)
-    assert calls == [(0,), (1,), (2,)]
+    assert calls.members == [1, 1, 1]
     assert [sum(np.isnan(r["loss"]) for r in table) for table in tables] == [2, 1, 0]
     (tmp_path / "sweep" / "group_00001.npz").unlink()
-    calls.clear()
+    calls.members.clear()
     again = sweep(tmp_path / "sweep")
-    assert calls == [(1,)]
+    assert calls.members == [1]
     assert again.table == first.table
     assert again.layout == first.layout
-    for member in range(3):
-        for a, b in zip(jax.tree.leaves(first.state(member)), jax.tree.leaves(again.state(member)), strict=True):
-            np.testing.assert_array_equal(*(jax.random.key_data(c) if c.dtype == KEY.dtype else c for c in (a, b)))
+    same(first.results, again.results)
 
 
 def test_another_sweep_and_a_broken_file_are_named(tmp_path):
-    sweep(tmp_path)
+    sweep(tmp_path, points_per_program=None)
     changed = (DATA[0] + 1, DATA[1])
     for options in ({"steps": 4}, {"key": jax.random.key(8)}, {"data": changed}, {"micro_batches": 2}):
         with pytest.raises(DataError, match="holds another sweep"):
-            sweep(tmp_path, **options)
+            sweep(tmp_path, points_per_program=None, **options)
     (tmp_path / "group_00000.npz").write_bytes(b"PK half")
     with pytest.raises(ReadError, match="run again"):
-        sweep(tmp_path)
+        sweep(tmp_path, points_per_program=None)
+
+
+def test_halving_goes_on_between_rungs(tmp_path, calls):
+    def halve(directory, **options):
+        options = {"key": KEY, "steps": 2, "batch_size": 2, "eta": 2, "layout": "vmap"} | options
+        return halving(make_task, GRID, DATA, directory=directory, **options)
+
+    calls.most = 1
+    with pytest.raises(KeyboardInterrupt):
+        halve(tmp_path)
+    assert [path.name for path in tmp_path.glob("*.npz")] == ["rung_00_group_00000.npz"]
+    calls.most = 100
+    interrupted = halve(tmp_path)
+    assert calls.members == [3, 2, 1]
+    calls.members.clear()
+    again = halve(tmp_path)
+    assert calls.members == []
+    assert (again.points, again.table()) == (interrupted.points, interrupted.table())
+    same([rung.results for rung in again.rungs], [rung.results for rung in interrupted.rungs])
+    assert interrupted.table() == halve(None).table()
+    with pytest.raises(DataError, match="holds another sweep"):
+        halve(tmp_path, eta=3)

@@ -8,6 +8,7 @@ import pytest
 
 from fnnet import sweeps
 
+pytestmark = pytest.mark.types
 KEY = jax.random.key(3)
 
 

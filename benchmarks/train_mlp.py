@@ -3,12 +3,14 @@
     python benchmarks/train_mlp.py [--rounds 7] [--batches 32,128,1024] [--only 'fnnet;keras']
 
 Every contestant (contestants.py) trains the same network on the same 20 000 rows, float32, compiled before the
-first round, with all of its own data handling included.
+first round, with all of its own data handling included. Each has a process of its own, which waits while another is
+timed: the thread pools of several libraries in one process get into each other's way.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import platform
 import statistics
@@ -31,6 +33,30 @@ def versions():
     return ", ".join(found)
 
 
+def serve(pipe, name, batch, steps):
+    """Compile a contestant, then send the seconds of a run whenever one is asked for."""
+    run = CONTESTANTS[name](batch, steps)
+    run()
+    pipe.send(None)
+    while pipe.recv():
+        start = time.perf_counter()
+        run()
+        pipe.send(time.perf_counter() - start)
+
+
+def started(name, batch, steps):
+    ours, theirs = multiprocessing.get_context("spawn").Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs, name, batch, steps), daemon=True)
+    process.start()
+    ours.recv()
+    return ours
+
+
+def timed(pipe):
+    pipe.send(True)
+    return pipe.recv()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
@@ -43,15 +69,13 @@ def main():
     print(f"samples/s as a ratio to the hand-written scan: median (least to most) of {options.rounds} rounds")
     for batch in map(int, options.batches.split(",")):
         steps = STEPS.get(batch, 200)
-        runs = {name: CONTESTANTS[name](batch, steps) for name in names}
-        for run in runs.values():  # compile
-            run()
+        pipes = {name: started(name, batch, steps) for name in names}
         seconds = {name: [] for name in names}
         for _ in range(options.rounds):
-            for name, run in runs.items():
-                start = time.perf_counter()
-                run()
-                seconds[name].append(time.perf_counter() - start)
+            for name, pipe in pipes.items():
+                seconds[name].append(timed(pipe))
+        for pipe in pipes.values():
+            pipe.send(False)
         for name in names[1:]:
             ratios = [mine / other for mine, other in zip(seconds["scan"], seconds[name], strict=True)]
             line = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"

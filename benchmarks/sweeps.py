@@ -1,6 +1,6 @@
 """Many nets in one sweep, as ratios to nets trained one after another, here and by torch, and to layouts by hand.
 
-python benchmarks/sweeps.py [--rounds 5] [--steps 1000,10000] [--rows 10000] [--wide-steps 300,3000]
+python benchmarks/sweeps.py [--rounds 5] [--steps 1000 10000] [--rows 10000] [--wide-steps 300 3000]
 
 First: 1 000 nets of 2-8-1 on XOR, full batch, as many rates. Then 16 nets of 784-64-10, batch of 128. Times are
 of the wall, and include compilation, those of the sweep its trials as well: what a call costs that is made once.
@@ -149,13 +149,13 @@ def compared(title, contest, rounds):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", default="1000,10000")
+    parser.add_argument("--steps", type=int, nargs="*", default=[1000, 10_000])
     parser.add_argument("--rows", type=int, default=10_000)
-    parser.add_argument("--wide-steps", default="300,3000")
+    parser.add_argument("--wide-steps", type=int, nargs="*", default=[300, 3000])
     options = parser.parse_args()
-    for steps in map(int, options.steps.split(",")):
+    for steps in options.steps:
         compared(f"1000 nets of 2-8-1, {steps} steps", partial(many_small, steps), options.rounds)
-    for steps in map(int, options.wide_steps.split(",")):
+    for steps in options.wide_steps:
         compared(f"16 nets of 784-64-10, {steps} steps", partial(some_wide, options.rows, steps), options.rounds)
 
 

@@ -83,8 +83,8 @@ def run(moves: Moves, make: Any, arguments: tuple[Any, ...], shared: PyTree, ste
     """Make the `steps` of all members; `make` is the lowered program that makes the members of `arguments`.
 
     Without a `layout` the first of `candidates` is tried, and its trial is the beginning of the run. Each other is
-    compiled and tried on a few members only while what is left would take `PAYS` times as long as all compiling so far.
-    The quickest goes on.
+    compiled and tried on a few members only while what is left would take `PAYS` times as long as all compiling so far,
+    and map only if threads won. The quickest goes on.
     """
     like, _ = make.out_info
     chosen, *others = [layout] if layout else candidates() if size(like) > 1 else ["map"]
@@ -124,7 +124,10 @@ def _tried(
         few = number if other == "devices" else min(number, 2 * processors())
         each = min(_timed(rival, shared, until, few)[1] for _ in range(2))
         timings = sorted([*timings, Timing(other, compiling, each)], key=lambda timing: timing.step_seconds)
-        way = rival if timings[0].layout == other else way
+        if timings[0].layout == other:
+            way = rival
+        elif other == "threads":
+            break  # map is the same program on fewer processors
     return way, timings
 
 

@@ -98,6 +98,17 @@ def test_the_quickest_layout_goes_on_from_the_trials(quickest, monkeypatch):
     check(result, record=record)
 
 
+def test_map_is_not_tried_where_threads_lost(monkeypatch):
+    """It is the same program on fewer processors."""
+    monkeypatch.setattr(members, "_MOST_IN_A_BLOCK", 3)
+    monkeypatch.setattr(layouts, "PAYS", 0)
+    monkeypatch.setattr(layouts, "candidates", lambda: ["vmap", "threads", "map"])
+    timed, seconds = layouts._timed, {"vmap": 1e-10, "threads": 1e-9, "map": 1e-8}
+    monkeypatch.setattr(layouts, "_timed", lambda way, *rest: (timed(way, *rest)[0], seconds[way.layout]))
+    (report,) = fn.sweep(make_task, RATES, DATA, **SETTINGS).layout
+    assert [timing.layout for timing in report.timings] == ["vmap", "threads"]
+
+
 @pytest.mark.types
 def test_members_that_stop_keep_their_states():
     result = fn.sweep(

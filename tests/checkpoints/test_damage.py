@@ -24,7 +24,7 @@ PARAMS = {"a": jnp.arange(300.0), "b": {"c": jnp.full((3, 5), 1.5, jnp.bfloat16)
 def snapshot(step):
     params = jax.tree.map(lambda leaf: leaf + jnp.asarray(step, leaf.dtype), PARAMS)
     ts = TrainState(jnp.int32(step), params, {"mean": jnp.ones(3)}, (), jax.random.key(step))
-    return Snapshot(ts, {"loss": np.arange(40.0)}, {}, b"position", {"step": step})
+    return Snapshot(ts, {"loss": np.arange(40.0)}, {}, {"step": 1}, {"step": step})
 
 
 def facts(found):

@@ -101,9 +101,8 @@ def move(
 ) -> tuple[Member, Rows]:
     """Return a member after the steps from `start` to `stop` of its `steps`, and their rows, filled up to `capacity`.
 
-    `row` has the shapes of one.
-    One program serves every part of the run; its bounds are multiples of ``block(steps)``. What is measured is measured
-    after the last step.
+    One program serves every part of the run; its bounds are multiples of ``block(steps)``. `row` has the shapes of a
+    row. What is measured is measured after the last step.
     """
     (values, progress), (data, validation) = member, shared
     task, length = task_of(course, fixed, values), block(steps)

@@ -122,13 +122,10 @@ def _of_iterable(source: Any, per_epoch: int | None, last: str) -> Stream:
         raise _no_batch()
 
     def begin(step: int, position: Position | None) -> Reader:
-        like = first()
-        inner = iter(source)
+        like, inner, at = first(), iter(source), 0
         seeking = position is not None and hasattr(inner, "set_state")
-        missing = step
         if position is not None and seeking:
-            inner.set_state(_decoded(position["state"]))
-            missing = step - position["step"]
+            at = _sought(inner, position)
 
         def passes() -> Iterator[Any]:
             nonlocal inner
@@ -142,12 +139,9 @@ def _of_iterable(source: Any, per_epoch: int | None, last: str) -> Stream:
                     return
                 inner, may_be_over = iter(source), False
 
-        def where(step: int) -> Position | None:
-            return _position(inner, step)
-
-        batches = _like_the_first(passes(), like, last)
-        _skip(batches, missing)
-        return Reader(batches, where, lambda step, position: None)
+        batches = _like_the_first(passes(), like, last, at)
+        _skip(batches, step - at)
+        return Reader(batches, lambda step: _position(inner, step), lambda step, position: None)
 
     return Stream(first, begin, per_epoch)
 
@@ -156,10 +150,10 @@ def _of_iterator(source: Any, per_epoch: int | None, last: str) -> Stream:
     seeks = hasattr(source, "get_state") and hasattr(source, "set_state")
     looked_at: list[Any] = []  # the first batch, where it cannot be given back
 
+    @cache
     def first() -> PyTree:
         before = source.get_state() if seeks else None
-        if not looked_at:
-            looked_at.extend(itertools.islice(source, 1))
+        looked_at.extend(itertools.islice(source, 1))
         if not looked_at:
             raise _no_batch()
         batch = _prepared(looked_at[0], 0, None, last)
@@ -170,11 +164,10 @@ def _of_iterator(source: Any, per_epoch: int | None, last: str) -> Stream:
 
     def begin(step: int, position: Position | None) -> Reader:
         like = first()
+        at = _sought(source, position) if seeks and position is not None else step
         # Chained, since a generator that yields from the source would close it when it is left.
-        batches = _like_the_first(itertools.chain(_taken(looked_at), source), like, last)
-        if seeks and position is not None:
-            source.set_state(_decoded(position["state"]))
-            _skip(batches, step - position["step"])
+        batches = _like_the_first(itertools.chain(_taken(looked_at), source), like, last, at)
+        _skip(batches, step - at)
         return Reader(batches, lambda step: _position(source, step), close)
 
     def close(step: int, position: Position | None) -> None:
@@ -184,8 +177,8 @@ def _of_iterator(source: Any, per_epoch: int | None, last: str) -> Stream:
     return Stream(first, begin, per_epoch)
 
 
-def _like_the_first(batches: Iterator[Any], like: PyTree, last: str) -> Iterator[PyTree]:
-    prepared = (_prepared(batch, number, like, last) for number, batch in enumerate(batches))
+def _like_the_first(batches: Iterator[Any], like: PyTree, last: str, step: int) -> Iterator[PyTree]:
+    prepared = (_prepared(batch, number, like, last) for number, batch in enumerate(batches, step))
     return (batch for batch in prepared if batch is not None)
 
 
@@ -206,9 +199,16 @@ def _position(source: Any, step: int) -> Position | None:
     return {"step": step, "state": {"base64": b64encode(state).decode()} if isinstance(state, bytes) else state}
 
 
-def _decoded(state: Any) -> Any:
+def _sought(source: Any, position: Position) -> int:
+    """Put the source where it stood at a position, and return the step whose batch comes next."""
+    state = position["state"]
     coded = isinstance(state, Mapping) and set(state) == {"base64"}
-    return b64decode(state["base64"]) if coded else state
+    try:
+        source.set_state(b64decode(state["base64"]) if coded else state)
+    except Exception as error:
+        problem = f"the source does not take the position of step {position['step']}, {type(error).__name__}: {error}"
+        raise DataError("data", problem, "go on with the source that the run is of.") from error
+    return int(position["step"])
 
 
 def _prepared(batch: Any, number: int, like: PyTree | None, last: str) -> PyTree | None:

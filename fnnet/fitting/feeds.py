@@ -7,9 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as NotYet
-from contextlib import suppress
+from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -88,7 +86,6 @@ def on_device(data: PyTree, batch_size: int | None = None) -> PyTree:
 def _of_arrays(data: PyTree, batch_size: int, sampler: Sampler | None) -> Feed:
     arrays = on_device(data, batch_size)
     sampler = sampling.epochs() if sampler is None else sampler
-
     sampling.check_sampler(sampler)
     per_epoch = sampler.per_epoch(sampling.length(arrays), batch_size)
 
@@ -161,19 +158,26 @@ class _Ahead:
         if self.here.start <= step < self.here.until or (step == self.here.until and self.here.error is not None):
             return self.here
         if step != self.here.until:  # a callback has put the state of another step in place
-            self.coming.exception()
+            if not self.arrived(given_up):
+                return None
             self.begin(step, None)
-        while not given_up():
-            with suppress(NotYet):
-                self.here = self.coming.result(timeout=_POLL)
-                self.read_on(self.here.until)
-                return self.here
-        return None
+        if not self.arrived(given_up):
+            return None
+        self.here = self.coming.result()
+        self.read_on(self.here.until)
+        return self.here
+
+    def arrived(self, given_up: Callable[[], bool]) -> bool:
+        while not self.coming.done():
+            if given_up():
+                return False
+            wait([self.coming], timeout=_POLL)
+        return True
 
     def close(self, step: int) -> None:
-        with suppress(NotYet):  # a source that gives nothing is left to itself
-            if self.coming.exception(timeout=_PATIENCE) is None and self.coming.result().until > step:
-                self.reader.close(step, self.here.position)
+        wait([self.coming], timeout=_PATIENCE)  # a source that gives nothing is left to itself
+        if self.coming.done() and self.coming.exception() is None and self.coming.result().until > step:
+            self.reader.close(step, self.here.position)
 
 
 def _in_thread(function: Callable[[], Window]) -> Future[Window]:

@@ -140,7 +140,7 @@ class _Progress(NamedTuple):
     at: int
     pieces: tuple[dict[str, Any], ...] = ()  # of the history
     table: tuple[dict[str, Any], ...] = ()
-    rows_told: int = 0  # how many rows of the history the table covers
+    untold: tuple[np.ndarray, ...] = ()  # the losses of the steps that the table does not cover yet
     ended: Any = "error"
     address: training.Address | None = None
     position: Position | None = None  # of a stream
@@ -172,8 +172,10 @@ def _train(plan: _Plan, feed: Feed, measured: Measured | None) -> Fit:
                     break
             now = now._replace(ended=_reason(plan, now, stop, interrupted()))
     finally:  # an error ends the run too: what listens may hold a terminal or a file
-        windows.close(now.at)
-        now, _ = _tell(plan, now, "end", now.table[-1] if now.table else {})
+        try:
+            windows.close(now.at)
+        finally:
+            now, _ = _tell(plan, now, "end", now.table[-1] if now.table else {})
     result = _so_far(plan, now)
     if plan.course.record.rows is not None:
         rows = training.kept(plan.course.record, len(result.history["step"]))
@@ -188,10 +190,10 @@ def _train(plan: _Plan, feed: Feed, measured: Measured | None) -> Fit:
 def _begun(plan: _Plan) -> _Progress:
     before = plan.before
     covered = np.max(before.metrics.get("step", 0), initial=0)
-    rows_told = int(np.sum(before.history["step"] <= covered))
+    untold = (before.history["loss"][before.history["step"] > covered],)
     # The chunks reuse the buffers that they are given, so they are given a copy.
     ts = jax.tree.map(jnp.copy, before.state)
-    return _Progress(ts, int(ts.step), rows_told=rows_told, position=before.position)
+    return _Progress(ts, int(ts.step), untold=untold, position=before.position)
 
 
 def _reason(plan: _Plan, now: _Progress, stop: bool, interrupted: bool) -> str:
@@ -227,7 +229,8 @@ def _made(plan: _Plan, now: _Progress, window: Window, steps_a_block: int, lengt
         made = int(ts.step) - now.at
         rows = tree.map(lambda column: column[:made], rows)
         address = address or training.Address(int(ts.step), "unknown", "", 0, 0)
-    now = now._replace(ts=ts, at=now.at + int(made), pieces=(*now.pieces, rows))
+    pieces, untold = (*now.pieces, rows), (*now.untold, rows["loss"])
+    now = now._replace(ts=ts, at=now.at + int(made), pieces=pieces, untold=untold)
     return now._replace(address=address, position=window.position)
 
 
@@ -239,15 +242,15 @@ def _next_pace(length: int, seconds: float, steps_a_block: int) -> int:
 
 def _end_epoch(plan: _Plan, now: _Progress, measured: Measured | None) -> tuple[_Progress, bool]:
     """Add a row to the table, of the steps since the last one, and tell it; nothing if there were none."""
-    losses = np.concatenate([plan.before.history["loss"], *(piece["loss"] for piece in now.pieces)])
-    if len(losses) == now.rows_told:
+    losses = np.concatenate(now.untold)
+    if not len(losses):
         return now, False
-    row = {"epoch": now.at / plan.per_epoch, "step": now.at, "loss": float(losses[now.rows_told :].mean())}
+    row = {"epoch": now.at / plan.per_epoch, "step": now.at, "loss": float(losses.mean())}
     if measured is not None:
         ts = now.ts if plan.evaluated is None else plan.evaluated(now.ts)
         values = jax.device_get(measured(ts))
         row |= {f"val_{name}": v if getattr(v, "ndim", 1) else v.item() for name, v in values.items()}
-    return _tell(plan, now._replace(table=(*now.table, row), rows_told=len(losses)), "epoch", row)
+    return _tell(plan, now._replace(table=(*now.table, row), untold=(losses[:0],)), "epoch", row)
 
 
 def _so_far(plan: _Plan, now: _Progress) -> Fit:

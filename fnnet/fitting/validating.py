@@ -24,7 +24,7 @@ def measurer(task: Task, ts: TrainState, data: PyTree, batch_size: int) -> Measu
     if isinstance(data, Stream):
         return _over_passes(task, ts, data.epoch)
     if hasattr(data, "__next__"):
-        raise ValueError("fit: validation data are read after every epoch, an iterator can be once; pass an iterable")
+        raise ValueError("fit: validation data are read after every epoch, but an iterator only once; pass an iterable")
     if training.come_in_batches(data):
         return _over_passes(task, ts, lambda: iter(data))
     arrays = on_device(data)

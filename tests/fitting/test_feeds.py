@@ -353,9 +353,25 @@ def test_evaluation_of_batches_is_that_of_their_rows():
 
 
 def test_validation_that_cannot_be_read_again():
-    with pytest.raises(ValueError, match="an iterator can be once; pass an iterable"):
+    with pytest.raises(ValueError, match="but an iterator only once; pass an iterable"):
         fit(batch_at, validation=iter(Loader()))
     with pytest.raises(ValueError, match="length of an epoch is not known"):
         fit(batch_at, validation=fn.data.stream(batch_at))
     with pytest.raises(DataError, match="the source has no batch"):
         fit(batch_at, validation=grain.MapDataset.source([]))
+
+
+def test_a_position_of_another_source_is_refused():
+    """What the source says to a position that it does not know is told with the step that it is of."""
+    stream = fn.data.stream(grain_set())
+    with pytest.raises(DataError, match=r"does not take the position of step 3, \w+.*\n  Fix: go on with the source"):
+        stream.begin(4, {"step": 3, "state": {"another": 1}})
+
+
+def test_batches_are_numbered_by_their_steps():
+    """So are those of a run that goes on."""
+    batches = [batch_at(step) for step in range(7)]
+    batches[6] = (batches[6][0][:, :2], batches[6][1])
+    first = fit(batches, steps=4)
+    with pytest.raises(StreamError, match=r"step 6 could not be read, DataError: batch 6: must be like the first"):
+        fit(batches, key=None, state=first.state, steps=4)

@@ -17,9 +17,18 @@ import numpy as np
 
 ROWS, WIDTHS, RATE = 20_000, (784, 256, 128, 10), 1e-3
 
-rng = np.random.default_rng(0)
-X = rng.normal(size=(ROWS, WIDTHS[0])).astype(np.float32)
-Y = rng.integers(0, WIDTHS[-1], ROWS).astype(np.int32)
+X, Y = np.empty(0), np.empty(0)
+
+
+def use(rows=ROWS, widths=WIDTHS):
+    """Make the data anew, of so many rows, for a network of these widths."""
+    global ROWS, WIDTHS, X, Y
+    ROWS, WIDTHS, rng = rows, widths, np.random.default_rng(0)
+    X = rng.random((ROWS, WIDTHS[0]), np.float32)
+    Y = rng.integers(0, WIDTHS[-1], ROWS).astype(np.int32)
+
+
+use()
 
 
 def fnnet(batch, steps):
@@ -32,40 +41,54 @@ def fnnet(batch, steps):
     return lambda: fn.fit(task, data, state=state, steps=steps, batch_size=batch).history["loss"]
 
 
-def scan(batch, steps, folded=False):
-    """A plain hand-written scan: textbook Adam, an order of each epoch by ``jax.random.permutation``.
-
-    Or Adam with its two corrections folded into two scalars, and 512-bit vectors where there are.
-    """
+def initial():
     keys = jax.random.split(jax.random.key(0), len(WIDTHS))
-    params = [
-        (jax.random.normal(k, (m, n)) * (2 / m) ** 0.5, jnp.zeros(n))
-        for k, m, n in zip(keys, WIDTHS[:-1], WIDTHS[1:], strict=False)
-    ]
-    x, y = jnp.asarray(X), jnp.asarray(Y)
-    per_epoch = ROWS // batch
+    sizes = zip(keys, WIDTHS[:-1], WIDTHS[1:], strict=False)
+    return [(jax.random.normal(k, (m, n)) * (2 / m) ** 0.5, jnp.zeros(n)) for k, m, n in sizes]
 
-    def loss_of(params, x, y):
+
+def adam(carry, x, y, folded=False):
+    """Textbook Adam, or with its two corrections folded into two scalars."""
+
+    def loss_of(params, x):
         for w, b in params[:-1]:
             x = jax.nn.relu(x @ w + b)
         logits = x @ params[-1][0] + params[-1][1]
         return -jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], 1).mean()
 
-    def adam(carry, rows):
-        params, m, v, t = carry
-        loss, g = jax.value_and_grad(loss_of)(params, x[rows], y[rows])
-        t = t + 1
-        if folded:
-            rate, eps = RATE * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t), 1e-8 * jnp.sqrt(1 - 0.999**t)
-            m = jax.tree.map(lambda m, g: m + 0.1 * (g - m), m, g)
-            v = jax.tree.map(lambda v, g: v + 0.001 * (g * g - v), v, g)
-            return (jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) + eps), params, m, v), m, v, t), loss
-        m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
-        v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
-        params = jax.tree.map(
-            lambda p, m, v: p - RATE * (m / (1 - 0.9**t)) / (jnp.sqrt(v / (1 - 0.999**t)) + 1e-8), params, m, v
-        )
-        return (params, m, v, t), loss
+    params, m, v, t = carry
+    loss, g = jax.value_and_grad(loss_of)(params, x)
+    t = t + 1
+    if folded:
+        rate, eps = RATE * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t), 1e-8 * jnp.sqrt(1 - 0.999**t)
+        m = jax.tree.map(lambda m, g: m + 0.1 * (g - m), m, g)
+        v = jax.tree.map(lambda v, g: v + 0.001 * (g * g - v), v, g)
+        return (jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) + eps), params, m, v), m, v, t), loss
+    m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
+    v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
+    params = jax.tree.map(
+        lambda p, m, v: p - RATE * (m / (1 - 0.9**t)) / (jnp.sqrt(v / (1 - 0.999**t)) + 1e-8), params, m, v
+    )
+    return (params, m, v, t), loss
+
+
+def step(batch, steps):
+    """A jitted step by hand in a Python loop, which reuses its buffers and takes its batches from the host."""
+    compiled = jax.jit(adam, donate_argnums=0)
+
+    def run():
+        params = initial()
+        carry = params, *(jax.tree.map(jnp.zeros_like, params) for _ in range(2)), 0.0
+        for x, y in batches(batch, steps):
+            carry, loss = compiled(carry, x, y)
+        return np.asarray(loss)
+
+    return run
+
+
+def scan(batch, steps, folded=False):
+    """A plain scan by hand, with an order of each epoch by ``jax.random.permutation``; tuned, with 512-bit vectors."""
+    params, x, y, per_epoch = initial(), jnp.asarray(X), jnp.asarray(Y), ROWS // batch
 
     def run(params, key):
         zeros = jax.tree.map(jnp.zeros_like, params)
@@ -73,7 +96,11 @@ def scan(batch, steps, folded=False):
         order = jnp.concatenate(
             [jax.random.permutation(k, ROWS)[: per_epoch * batch] for k in jax.random.split(key, epochs)]
         )
-        return jax.lax.scan(adam, (params, zeros, zeros, 0.0), order.reshape(-1, batch)[:steps])
+
+        def updated(carry, rows):
+            return adam(carry, x[rows], y[rows], folded)
+
+        return jax.lax.scan(updated, (params, zeros, zeros, 0.0), order.reshape(-1, batch)[:steps])
 
     wide = {"xla_cpu_prefer_vector_width": "512"} if folded and jax.default_backend() == "cpu" else {}
     compiled = jax.jit(run, compiler_options=wide)
@@ -269,6 +296,7 @@ def sklearn(batch, steps):
 
 CONTESTANTS = {
     "scan": scan,
+    "step by hand": step,
     "scan, tuned": partial(scan, folded=True),
     "fnnet": fnnet,
     "nnx, split and merged": nnx,

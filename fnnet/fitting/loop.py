@@ -191,9 +191,12 @@ def _begun(plan: _Plan) -> _Progress:
     before = plan.before
     covered = np.max(before.metrics.get("step", 0), initial=0)
     untold = (before.history["loss"][before.history["step"] > covered],)
-    # The chunks reuse the buffers that they are given, so they are given a copy.
-    ts = jax.tree.map(jnp.copy, before.state)
-    return _Progress(ts, int(ts.step), untold=untold, position=before.position)
+    return _Progress(_given(plan, before.state), int(before.state.step), untold=untold, position=before.position)
+
+
+def _given(plan: _Plan, ts: TrainState) -> TrainState:
+    """Return a state that is somebody's as one that chunks may be given: a copy if they reuse its buffers."""
+    return jax.tree.map(jnp.copy if plan.on_nonfinite == "skip" else jnp.asarray, ts)
 
 
 def _reason(plan: _Plan, now: _Progress, stop: bool, interrupted: bool) -> str:
@@ -274,8 +277,7 @@ def _tell(plan: _Plan, now: _Progress, kind: Kind, logs: dict[str, Any]) -> tupl
         answer = _decision(callback, callback(event))
         stop = stop or answer.stop
         if answer.state is not None:
-            # The next chunk reuses its buffers, and it may be the callback's to keep.
-            now = now._replace(ts=jax.tree.map(jnp.copy, answer.state), at=int(answer.state.step))
+            now = now._replace(ts=_given(plan, answer.state), at=int(answer.state.step))
     return now, stop
 
 

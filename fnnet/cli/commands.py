@@ -69,7 +69,9 @@ Regression = Annotated[
         "--regression/--classes", help="What the target of a file is (default: whole numbers and text are classes)."
     ),
 ]
+Epochs = Annotated[int, typer.Option(help="Passes over the training data.", min=1)]
 BatchSize = Annotated[int, typer.Option(help="Examples in an update.", min=1)]
+Seed = Annotated[int, typer.Option(help="Decides the split, the initial weights and the order.", min=0, max=2**31 - 1)]
 
 
 def _version(asked: bool) -> None:
@@ -98,11 +100,9 @@ def train(
     optimizer: Rule = OptimizerName("adam"),
     learning_rate: Annotated[float, typer.Option(help="The rate, or the schedule's highest.", min=0)] = 1e-3,
     schedule: Course = ScheduleName("constant"),
-    epochs: Annotated[int, typer.Option(help="Passes over the training data.", min=1)] = 30,
+    epochs: Epochs = 30,
     batch_size: BatchSize = 32,
-    seed: Annotated[
-        int, typer.Option(help="Decides the split, the initial weights and the order.", min=0, max=2**31 - 1)
-    ] = 0,
+    seed: Seed = 0,
     out: Annotated[
         Path | None, typer.Option(help="Run directory (default: the next free one of runs/SOURCE, runs/SOURCE-2, ...).")
     ] = None,

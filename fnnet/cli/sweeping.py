@@ -23,12 +23,14 @@ from fnnet.cli.commands import (
     Activation,
     BatchSize,
     Course,
+    Epochs,
     Missing,
     MissingCells,
     OptimizerName,
     Regression,
     Rule,
     ScheduleName,
+    Seed,
     Source,
     Target,
     app,
@@ -59,11 +61,9 @@ def sweep(
     activation: Act = Activation("relu"),
     optimizer: Rule = OptimizerName("adam"),
     schedule: Course = ScheduleName("constant"),
-    epochs: Annotated[int, typer.Option(help="Passes over the training data.", min=1)] = 30,
+    epochs: Epochs = 30,
     batch_size: BatchSize = 32,
-    seed: Annotated[
-        int, typer.Option(help="Decides the split, the initial weights and the order.", min=0, max=2**31 - 1)
-    ] = 0,
+    seed: Seed = 0,
     out: Annotated[
         Path | None, typer.Option(help="Directory of the sweep; if it holds this sweep in part, the rest is run.")
     ] = None,

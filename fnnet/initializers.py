@@ -6,25 +6,12 @@ Kernels have the layout (window, in, out): fans are counted over the last two ax
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from functools import lru_cache, wraps
+from typing import Any, ParamSpec, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jax.nn.initializers import (
-    constant,
-    glorot_normal,
-    glorot_uniform,
-    he_normal,
-    he_uniform,
-    lecun_normal,
-    lecun_uniform,
-    normal,
-    ones,
-    truncated_normal,
-    uniform,
-    variance_scaling,
-    zeros,
-)
+from jax.nn.initializers import constant, ones, zeros
 from jaxtyping import Array
 
 from fnnet.core import Key
@@ -33,6 +20,8 @@ from fnnet.errors import ShapeError
 
 Initializer: TypeAlias = Callable[..., Array]
 """``initializer(key, shape, dtype) -> array``."""
+
+_P = ParamSpec("_P")
 
 __all__ = [
     "Initializer",
@@ -53,6 +42,53 @@ __all__ = [
     "variance_scaling",
     "zeros",
 ]
+
+
+def _compiled_cheaply(make: Callable[_P, Initializer]) -> Callable[_P, Initializer]:
+    """Return `make` so that the initializers it makes are drawn by programs that compile fast.
+
+    Random numbers are the largest programs of a start: at a low optimisation level they compile several times as fast,
+    and give the same bits. One initializer serves all equal arguments, and so does each of its programs.
+    """
+
+    @lru_cache(maxsize=64, typed=True)
+    def remembered(*args: Any, **options: Any) -> Initializer:
+        return _drawn_cheaply(make(*args, **options))
+
+    @wraps(make)
+    def factory(*args: _P.args, **options: _P.kwargs) -> Initializer:
+        plain = all(isinstance(value, str | int | float | tuple | type | None) for value in (*args, *options.values()))
+        chosen: Callable[..., Initializer] = remembered if plain else make  # an array may be a tracer
+        return chosen(*args, **options)
+
+    return factory
+
+
+def _drawn_cheaply(draw: Initializer) -> Initializer:
+    def initializer(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32, **options: Any) -> Array:
+        if options or isinstance(key, jax.core.Tracer) or isinstance(jnp.zeros(()), jax.core.Tracer):
+            return draw(key, shape, dtype, **options)  # as part of a program
+        return _program(draw)(key, tuple(shape), dtype)
+
+    return initializer
+
+
+@lru_cache(maxsize=256)
+def _program(draw: Initializer) -> Any:
+    level = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else {}
+    return jax.jit(draw, static_argnums=(1, 2), compiler_options=level)
+
+
+glorot_normal = _compiled_cheaply(jax.nn.initializers.glorot_normal)
+glorot_uniform = _compiled_cheaply(jax.nn.initializers.glorot_uniform)
+he_normal = _compiled_cheaply(jax.nn.initializers.he_normal)
+he_uniform = _compiled_cheaply(jax.nn.initializers.he_uniform)
+lecun_normal = _compiled_cheaply(jax.nn.initializers.lecun_normal)
+lecun_uniform = _compiled_cheaply(jax.nn.initializers.lecun_uniform)
+normal = _compiled_cheaply(jax.nn.initializers.normal)
+truncated_normal = _compiled_cheaply(jax.nn.initializers.truncated_normal)
+uniform = _compiled_cheaply(jax.nn.initializers.uniform)
+variance_scaling = _compiled_cheaply(jax.nn.initializers.variance_scaling)
 
 
 def orthogonal(scale: float = 1.0, column_axis: int = -1) -> Initializer:

@@ -41,7 +41,27 @@ def test_fit_compiles_once():
         fn.fit(TASK, make_data(), key=jax.random.key(0), steps=steps, batch_size=BATCH)
     assert chunks._program.cache_info().currsize == 1
     course = training.check_course(TASK, make_data(), BATCH, None, None, 1, fn.Record(), "go_on")
-    assert chunks._program(TASK, course, 1, True)._cache_size() == 1
+    held = tuple(sorted(["grad_norm", "param_norm", *(metric.name for metric in TASK.metrics)]))
+    program = chunks._program(TASK, course, 1, True, held)
+    assert chunks._program.cache_info().currsize == 1
+    assert program._cache_size() == 1
+
+
+def test_fit_traces_a_step_twice():
+    """Once for the shapes of its row, once for the program, but never again; the check of targets takes a loss, too."""
+    traced = []
+
+    def loss(prediction, target):
+        traced.append(1)
+        return fn.losses.squared_error(prediction, target)
+
+    task = fn.Task(fn.dense(1), loss, fn.sgd(0.1))
+    data = jnp.ones((8, 2)), jnp.ones((8, 1))
+    counts = []
+    for steps in (3, 5):
+        fn.fit(task, data, key=jax.random.key(0), steps=steps, batch_size=2)
+        counts.append(len(traced))
+    assert counts == [3, 4]
 
 
 def test_fit_goes_on_from_a_state_and_leaves_it():

@@ -1,5 +1,6 @@
 """Initial values: their shapes, dtypes, and the moments that their names promise."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -33,6 +34,37 @@ def test_variance_is_that_of_the_name(initializer, variance, key):
     assert sample.shape == SHAPE
     np.testing.assert_allclose(sample.var(), variance, rtol=5 * np.sqrt(2 / sample.size))
     assert initializer(key, SHAPE, jnp.bfloat16).dtype == jnp.bfloat16
+
+
+DRAWN = ["lecun_normal", "lecun_uniform", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform"]
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_values_are_those_of_jax_bit_for_bit(name, key):
+    ours, theirs = getattr(initializers, name)(), getattr(jax.nn.initializers, name)()
+    np.testing.assert_array_equal(ours(key, SHAPE, jnp.float32), theirs(key, SHAPE, jnp.float32))
+
+
+@pytest.mark.parametrize("name", ["normal", "truncated_normal", "uniform"])
+def test_values_are_those_of_jax_compiled(name, key):
+    ours, theirs = getattr(initializers, name)(0.5), jax.jit(getattr(jax.nn.initializers, name)(0.5), static_argnums=1)
+    np.testing.assert_allclose(ours(key, SHAPE, jnp.float32), theirs(key, SHAPE), rtol=3e-7)
+
+
+def test_values_are_the_same_inside_jit_and_vmap(key):
+    draw = initializers.he_normal()
+    expected = draw(key, (3, 2), jnp.float32)
+    np.testing.assert_array_equal(jax.jit(lambda: draw(key, (3, 2), jnp.float32))(), expected)
+    many = jax.vmap(lambda key: draw(key, (3, 2), jnp.float32))(jax.random.split(key, 2))
+    one = draw(jax.random.split(key, 2)[1], (3, 2), jnp.float32)
+    np.testing.assert_allclose(many[1], one, rtol=3e-7)
+
+
+def test_equal_factories_are_one_initializer_and_a_tracer_is_not_kept(key):
+    assert initializers.he_normal() is initializers.he_normal()
+    assert initializers.normal(1) is not initializers.normal(1.0)
+    std = jax.grad(lambda scale: initializers.normal(scale)(key, (4,), jnp.float32).sum())(0.1)
+    np.testing.assert_allclose(std, initializers.normal(1.0)(key, (4,), jnp.float32).sum(), rtol=1e-5)
 
 
 def test_constants_are_what_they_say(key):

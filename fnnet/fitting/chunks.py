@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Int, PyTree
 
 from fnnet import training, tree
 from fnnet.core import Task, TrainState
-from fnnet.training import Address, Course
+from fnnet.training import Address, Carry, Course
 
 CAPACITY = 4096
 """The most steps a chunk may have: the length of its buffers of rows."""
@@ -62,8 +62,9 @@ def run_chunk(
     the chunk ends with the block in which the loss is not finite, and `ts` stays, to make steps again from; without it
     the buffers of `ts` are reused.
     """
-    program = _program(task, course, steps_a_block, until_nonfinite)
-    before = no_row(task, course, ts, data) if last is None else last
+    held, blank = _blank.eval_shape(task, course, data, ts)
+    program = _program(task, course, steps_a_block, until_nonfinite, tuple(held))
+    before = _zeros(blank) if last is None else last
     return program(ts, data, np.int32(length), before, np.bool_(last is None))
 
 
@@ -91,9 +92,9 @@ def first_nonfinite(
 
 
 @lru_cache(maxsize=256)
-def _program(task: Task, course: Course, steps_a_block: int, until_nonfinite: bool) -> Any:
+def _program(task: Task, course: Course, steps_a_block: int, until_nonfinite: bool, held: tuple[str, ...]) -> Any:
     """Return the compiled program of chunks; its options are those under which the machine runs it fastest."""
-    function = partial(_chunk, task, course, steps_a_block, until_nonfinite)
+    function = partial(_chunk, task, course, steps_a_block, until_nonfinite, held)
     donated = () if until_nonfinite else (0,)
     return jax.jit(function, donate_argnums=donated, compiler_options=training.compiler_options())
 
@@ -103,14 +104,14 @@ def _chunk(
     course: Course,
     steps_a_block: int,
     until_nonfinite: bool,
+    held: tuple[str, ...],
     ts: TrainState,
     data: PyTree,
     length: Int[Array, ""],
     last: dict[str, Any],
     first: Bool[Array, ""],
 ) -> Chunk:
-    carry = training.start(task, course, data, ts)
-    carry = carry._replace(held={name: last[name] for name in carry.held})
+    carry = Carry(ts, {name: last[name] for name in held}, jnp.array(True), {})
     rows = tree.map(lambda leaf: jnp.zeros((CAPACITY, *leaf.shape), leaf.dtype), last)
 
     def going_on(loop: tuple[PyTree, ...]) -> Bool[Array, ""]:
@@ -135,13 +136,14 @@ def _chunk(
 
 def no_row(task: Task, course: Course, ts: TrainState, data: PyTree) -> dict[str, Any]:
     """Return zeros in the shapes of a row."""
-    return tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), _row.eval_shape(task, course, ts, data))
+    return _zeros(_blank.eval_shape(task, course, data, ts)[1])
 
 
-@partial(jax.jit, static_argnums=(0, 1))  # for its memory of shapes: it is never compiled
-def _row(task: Task, course: Course, ts: TrainState, data: PyTree) -> dict[str, Any]:
-    carry = training.start(task, course, data, ts)
-    return training.move(task, course, data, carry, jnp.array(True))[1]
+def _zeros(shapes: PyTree) -> PyTree:
+    return tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+
+
+_blank = jax.jit(training.blank, static_argnums=(0, 1))  # for its memory of shapes: it is never compiled
 
 
 def _all_finite(parts: PyTree) -> Bool[Array, ""]:

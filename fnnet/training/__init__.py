@@ -5,7 +5,7 @@ from fnnet.training.compiling import compiler_options
 from fnnet.training.evaluation import check_targets, come_in_batches, evaluate, measure, measure_batches, predict
 from fnnet.training.nonfinite import PHASES, Address, first_nonfinite
 from fnnet.training.records import Record, kept
-from fnnet.training.runs import Carry, Course, batch_at, blank, check_course, first, move, run, start
+from fnnet.training.runs import Carry, Course, batch_at, blank, check_course, first, move, run
 from fnnet.training.steps import init, step
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
     "move",
     "predict",
     "run",
-    "start",
     "step",
     "unpack",
 ]

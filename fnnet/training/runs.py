@@ -85,7 +85,7 @@ def run(
     def body(carry: PyTree, n: Int[Array, ""]) -> tuple[PyTree, Logs]:
         return move(task, course, data, carry, n == 0)
 
-    (ts, *_), rows = _scan(body, start(task, course, data, ts), steps, remat)
+    (ts, *_), rows = _scan(body, _start(task, course, data, ts), steps, remat)
     return ts, tree.map(lambda column: column[records.kept(record, steps)], rows)
 
 
@@ -123,7 +123,7 @@ class Carry(NamedTuple):
     last: Logs
 
 
-def start(task: Task, course: Course, data: PyTree, ts: TrainState) -> Carry:
+def _start(task: Task, course: Course, data: PyTree, ts: TrainState) -> Carry:
     """Return what the first step is given."""
     held, row = blank(task, course, data, ts)
     return Carry(ts, held, jnp.array(True), row if course.on_nonfinite == "stop" else {})

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PyTree, UInt32
+from jaxtyping import Array, Bool, Float, Int, PyTree, UInt32
 
 from fnnet.core import Key
 from fnnet.errors import DataError
@@ -157,11 +157,18 @@ def shuffled(key: Key, positions: Int[Array, m], size: int) -> Int[Array, m]:
     keys = jax.random.bits(key, (_ROUNDS,), jnp.uint32)
     last = jnp.uint32(size - 1)
 
-    def walk(values: UInt32[Array, m]) -> UInt32[Array, m]:
-        return jnp.where(values > last, _feistel(values, keys, bits), values)
+    def outside(walked: tuple[UInt32[Array, m], Bool[Array, ""]]) -> Bool[Array, m]:
+        values, first = walked
+        return first | (values > last)
 
-    first = _feistel(positions.astype(jnp.uint32), keys, bits)
-    return jax.lax.while_loop(lambda values: jnp.any(values > last), walk, first).astype(jnp.int32)
+    def walk(walked: tuple[UInt32[Array, m], Bool[Array, ""]]) -> tuple[UInt32[Array, m], Bool[Array, ""]]:
+        values, _ = walked
+        return jnp.where(outside(walked), _feistel(values, keys, bits), values), jnp.array(False)
+
+    # The first round is one of the loop, so that the network is compiled once.
+    start = (positions.astype(jnp.uint32), jnp.array(True))
+    values, _ = jax.lax.while_loop(lambda walked: jnp.any(outside(walked)), walk, start)
+    return values.astype(jnp.int32)
 
 
 def _feistel(values: UInt32[Array, m], keys: UInt32[Array, rounds], bits: int) -> UInt32[Array, m]:

@@ -148,4 +148,5 @@ _blank = jax.jit(training.blank, static_argnums=(0, 1))  # for its memory of sha
 
 def _all_finite(parts: PyTree) -> Bool[Array, ""]:
     leaves = [leaf for leaf in jax.tree.leaves(parts) if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)]
-    return jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves]).all() if leaves else jnp.array(True)
+    # 0 · x is nan where x is not finite: a sum compiles faster than a test of each value.
+    return jnp.stack([jnp.isfinite(jnp.sum(leaf * 0)) for leaf in leaves]).all() if leaves else jnp.array(True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxtyping import Array, PyTree
 
 from fnnet import tree
@@ -102,23 +101,22 @@ def _activations(task: Task, ts: TrainState, batch: PyTree) -> list[tuple[str, A
         return task.net.apply(ts.params, ts.state, x, key=step_key(ts), train=True)[0]
 
     program = jax.make_jaxpr(forward)(batch[0])
-    named = list(_outputs(program, jax.tree.leaves(batch[0]), ""))
+    named = list(_outputs(program.jaxpr, program.consts, jax.tree.leaves(batch[0]), ""))
     return named or [(path.value, leaf) for path, leaf in _leaves(forward(batch[0]))]
 
 
-def _outputs(program: ClosedJaxpr, inputs: list[Any], prefix: str) -> Iterator[tuple[str, Array]]:
+def _outputs(jaxpr: Any, consts: Sequence[Any], inputs: list[Any], prefix: str) -> Iterator[tuple[str, Array]]:
     """Yield path and value of what compositions tagged, in order, programs that are called (jit, remat) included."""
-    jaxpr = program.jaxpr
     tagged = [equation for equation in jaxpr.eqns if equation.primitive.name == "name" or _called(equation)]
     # The program is asked for more of what it computes anyway: outputs of layers, and inputs of programs within.
     wanted = [_atoms(equation) for equation in tagged]
     more = jaxpr.replace(outvars=[atom for atoms in wanted for atom in atoms])
-    values = iter(jaxpr_as_fun(ClosedJaxpr(more, program.consts))(*inputs))
+    values = iter(jax.core.eval_jaxpr(more, consts, *inputs))
     for equation, atoms in zip(tagged, wanted, strict=True):
         scope = "/".join(filter(None, (prefix, _unwrapped(str(equation.source_info.name_stack)))))
         got = [next(values) for _ in atoms]
         if inner := _called(equation):
-            yield from _outputs(inner, got, scope)
+            yield from _outputs(*inner, got, scope)
         else:
             yield scope, got[0]
 
@@ -127,12 +125,12 @@ def _atoms(equation: Any) -> list[Any]:
     return list(equation.invars if _called(equation) else equation.outvars)
 
 
-def _called(equation: Any) -> ClosedJaxpr | None:
-    """Return the program that an equation calls once, with its own arguments; None for any other."""
+def _called(equation: Any) -> tuple[Any, Sequence[Any]] | None:
+    """Return the program that an equation calls once, with its own arguments, and its constants; None for any other."""
     if equation.primitive.name not in ("jit", "pjit", "checkpoint", "remat2"):
         return None
-    inner = equation.params["jaxpr"]
-    return inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, ())
+    inner = equation.params["jaxpr"]  # a closed one of jit, an open one, without constants, of checkpoint
+    return getattr(inner, "jaxpr", inner), getattr(inner, "consts", ())
 
 
 def _unwrapped(scope: str) -> str:

@@ -42,7 +42,7 @@ def test_fit_compiles_once():
     assert chunks._program.cache_info().currsize == 1
     course = training.check_course(TASK, make_data(), BATCH, None, None, 1, fn.Record(), "go_on")
     held = tuple(sorted(["grad_norm", "param_norm", *(metric.name for metric in TASK.metrics)]))
-    program = chunks._program(TASK, course, 1, True, held)
+    program = chunks._program(TASK, course, held, 1, True)
     assert chunks._program.cache_info().currsize == 1
     assert program._cache_size() == 1
 
@@ -62,6 +62,22 @@ def test_fit_traces_a_step_twice():
         fn.fit(task, data, key=jax.random.key(0), steps=steps, batch_size=2)
         counts.append(len(traced))
     assert counts == [3, 4]
+
+
+def test_fit_holds_no_state_but_the_last(monkeypatch):
+    """Between chunks one array of each shape is alive: neither the first state nor that from before the chunk."""
+    monkeypatch.setattr(chunks, "CAPACITY", 2)
+    task = fn.Task(fn.dense(37), fn.losses.squared_error, fn.sgd(0.1))
+    data = jnp.ones((8, 41)), jnp.ones((8, 37))
+    alive = []
+
+    def count(event):
+        if event.kind == "chunk":
+            alive.append(sum(array.shape == (41, 37) for array in jax.live_arrays()))
+
+    words = [count, fn.callbacks.progress(stream=io.StringIO())]
+    fn.fit(task, data, key=jax.random.key(0), steps=8, batch_size=2, callbacks=words)
+    assert alive == [1, 1, 1, 1]
 
 
 def test_fit_goes_on_from_a_state_and_leaves_it():

@@ -53,11 +53,11 @@ def format_scalar(value: float) -> str:
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.5g}"
 
 
-def _pace(start: Event | None, event: Event) -> float:
-    """Return the examples a second since `start`; 0 while there is no pace."""
-    if start is None or event.seconds <= start.seconds:
+def _pace(start: tuple[int, float] | None, event: Event) -> float:
+    """Return the examples a second since `start`, a step and its seconds; 0 while there is no pace."""
+    if start is None or event.seconds <= start[1]:
         return 0.0
-    return (event.step - start.step) * event.batch_size / (event.seconds - start.seconds)
+    return (event.step - start[0]) * event.batch_size / (event.seconds - start[1])
 
 
 def _is_warm(event: Event) -> bool:
@@ -67,14 +67,14 @@ def _is_warm(event: Event) -> bool:
 
 def _lines(title: str, stream: TextIO) -> Callback:
     first, told = 0, 0
-    warm: Event | None = None
+    warm: tuple[int, float] | None = None  # the step and the seconds that the pace is taken from
 
     def callback(event: Event) -> None:
         nonlocal first, told, warm
         if event.kind == "start":
             first, told, warm = event.step, 0, None
         elif _is_warm(event):
-            warm = warm or event
+            warm = warm or (event.step, event.seconds)
         tenths = 10 * (event.step - first) // max(1, event.steps - first)
         if event.kind == "epoch" and tenths > told:
             told = tenths
@@ -105,7 +105,7 @@ def _bar(title: str, console: Any) -> Callback:
     bar, words = Progress(*columns, console=console, expand=True), Text("compiling")
     live = Live(Group(bar, words), console=console, refresh_per_second=10)
     logs: dict[str, Any] = {}
-    warm: Event | None = None
+    warm: tuple[int, float] | None = None  # the step and the seconds that the pace is taken from
 
     def callback(event: Event) -> None:
         nonlocal warm
@@ -118,7 +118,7 @@ def _bar(title: str, console: Any) -> Callback:
             live.start()
             return
         if _is_warm(event):
-            warm = warm or event
+            warm = warm or (event.step, event.seconds)
         logs.update(event.logs)
         words.plain = describe(logs)
         pace = _pace(warm, event)

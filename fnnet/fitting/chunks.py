@@ -45,9 +45,26 @@ def block(*numbers: int) -> int:
     return max(n for n in range(1, _MOST_IN_A_BLOCK + 1) if whole % n == 0) if whole else 1
 
 
+class Row(NamedTuple):
+    """What a row of the history is like: zeros in its shapes, and the names of the columns that are held."""
+
+    blank: dict[str, Any]
+    held: tuple[str, ...]
+
+
+def row_of(task: Task, course: Course, ts: TrainState, data: PyTree) -> Row:
+    """Return what a row is like; of `ts` and `data` the shapes alone are looked at."""
+    held, blank = _blank.eval_shape(task, course, data, ts)
+    return Row(tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), blank), tuple(held))
+
+
+_blank = jax.jit(training.blank, static_argnums=(0, 1))  # for its memory of shapes: it is never compiled
+
+
 def run_chunk(
     task: Task,
     course: Course,
+    row: Row,
     steps_a_block: int,
     ts: TrainState,
     data: PyTree,
@@ -62,14 +79,13 @@ def run_chunk(
     the chunk ends with the block in which the loss is not finite, and `ts` stays, to make steps again from; without it
     the buffers of `ts` are reused.
     """
-    held, blank = _blank.eval_shape(task, course, data, ts)
-    program = _program(task, course, steps_a_block, until_nonfinite, tuple(held))
-    before = _zeros(blank) if last is None else last
+    program = _program(task, course, row.held, steps_a_block, until_nonfinite)
+    before = row.blank if last is None else last
     return program(ts, data, np.int32(length), before, np.bool_(last is None))
 
 
 def first_nonfinite(
-    task: Task, course: Course, ts: TrainState, data: PyTree, made: int, losses: np.ndarray
+    task: Task, course: Course, row: Row, ts: TrainState, data: PyTree, made: int, losses: np.ndarray
 ) -> tuple[TrainState, Address | None]:
     """Return the state before the first step of a chunk that made something not finite, and the address of that.
 
@@ -78,7 +94,7 @@ def first_nonfinite(
     """
 
     def after(steps: int) -> Chunk:
-        return run_chunk(task, course, 1, tree.map(jnp.copy, ts), data, steps)
+        return run_chunk(task, course, row, 1, tree.map(jnp.copy, ts), data, steps)
 
     bad = np.flatnonzero(~np.isfinite(losses))
     low, high = 0, int(bad[0]) if bad.size else made  # the state after `low` steps is finite
@@ -92,9 +108,9 @@ def first_nonfinite(
 
 
 @lru_cache(maxsize=256)
-def _program(task: Task, course: Course, steps_a_block: int, until_nonfinite: bool, held: tuple[str, ...]) -> Any:
+def _program(task: Task, course: Course, held: tuple[str, ...], steps_a_block: int, until_nonfinite: bool) -> Any:
     """Return the compiled program of chunks; its options are those under which the machine runs it fastest."""
-    function = partial(_chunk, task, course, steps_a_block, until_nonfinite, held)
+    function = partial(_chunk, task, course, held, steps_a_block, until_nonfinite)
     donated = () if until_nonfinite else (0,)
     return jax.jit(function, donate_argnums=donated, compiler_options=training.compiler_options())
 
@@ -102,9 +118,9 @@ def _program(task: Task, course: Course, steps_a_block: int, until_nonfinite: bo
 def _chunk(
     task: Task,
     course: Course,
+    held: tuple[str, ...],
     steps_a_block: int,
     until_nonfinite: bool,
-    held: tuple[str, ...],
     ts: TrainState,
     data: PyTree,
     length: Int[Array, ""],
@@ -132,18 +148,6 @@ def _chunk(
 
     made, _, carry, rows = lax.while_loop(going_on, steps, (jnp.int32(0), jnp.array(True), carry, rows))
     return Chunk(carry.ts, rows, made, _all_finite((carry.ts.params, carry.ts.state)))
-
-
-def no_row(task: Task, course: Course, ts: TrainState, data: PyTree) -> dict[str, Any]:
-    """Return zeros in the shapes of a row."""
-    return _zeros(_blank.eval_shape(task, course, data, ts)[1])
-
-
-def _zeros(shapes: PyTree) -> PyTree:
-    return tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-
-
-_blank = jax.jit(training.blank, static_argnums=(0, 1))  # for its memory of shapes: it is never compiled
 
 
 def _all_finite(parts: PyTree) -> Bool[Array, ""]:

@@ -106,16 +106,19 @@ def fit(
     with inside("validation"):  # what is wrong with it is found before training, not after the first epoch
         measured = None if validation is None else measurer(task, ts, validation, feed.batch_size)
     before = _resumed(callbacks, ts) if resume else None
-    no_rows = tree.map(lambda leaf: leaf[None][:0], chunks.no_row(task, course, ts, feed.shapes))
-    before = before or Fit(ts, no_rows, {}, first=int(ts.step))
+    row = chunks.row_of(task, course, ts, feed.shapes)
+    before = before or Fit(ts, tree.map(lambda leaf: leaf[None][:0], row.blank), {}, first=int(ts.step))
     if epochs is not None and feed.per_epoch is None:
         raise ValueError("fit: the stream's epochs have no known length; pass steps, or fn.data.stream(..., per_epoch)")
-    last = before.first + (count if epochs is None else count * cast(int, feed.per_epoch))
+    first, at = before.first, int(before.state.step)
+    last = first + (count if epochs is None else count * cast(int, feed.per_epoch))
     per_epoch = feed.per_epoch or max(1, last)  # a stream of unknown length is one epoch
-    steps_a_block = chunks.block(*(n for n in (per_epoch, int(before.state.step), last) if n))
+    steps_a_block = chunks.block(*(n for n in (per_epoch, at, last) if n))
     listeners, now = tuple(callbacks), time.perf_counter()
-    plan = _Plan(task, course, before, last, per_epoch, steps_a_block, on_nonfinite, evaluated, listeners, now)
-    return _train(plan, feed, measured)
+    plan = _Plan(task, course, row, first, last, per_epoch, steps_a_block, on_nonfinite, evaluated, listeners, now)
+    begun = [_begun(before, on_nonfinite)]
+    del ts, before  # `_train` empties the list: nothing keeps the first state, which may be large, alive
+    return _train(plan, begun, feed, measured)
 
 
 class _Plan(NamedTuple):
@@ -123,7 +126,8 @@ class _Plan(NamedTuple):
 
     task: Task
     course: Course
-    before: Fit  # where the run goes on from
+    row: chunks.Row
+    first: int  # the updates made before the run
     last: int  # the step that it ends with
     per_epoch: int
     steps_a_block: int
@@ -138,7 +142,8 @@ class _Progress(NamedTuple):
 
     ts: TrainState
     at: int
-    pieces: tuple[dict[str, Any], ...] = ()  # of the history
+    pieces: tuple[dict[str, Any], ...]  # of the history
+    metrics: dict[str, Any]  # of the run that this one resumes
     table: tuple[dict[str, Any], ...] = ()
     untold: tuple[np.ndarray, ...] = ()  # the losses of the steps that the table does not cover yet
     ended: Any = "error"
@@ -147,9 +152,9 @@ class _Progress(NamedTuple):
     error: Exception | None = None  # of the source of a stream
 
 
-def _train(plan: _Plan, feed: Feed, measured: Measured | None) -> Fit:
-    now, pace = _begun(plan), plan.steps_a_block
-    windows = feed.open(now.at, plan.last, plan.before.position)
+def _train(plan: _Plan, begun: list[_Progress], feed: Feed, measured: Measured | None) -> Fit:
+    now, pace = begun.pop(), plan.steps_a_block
+    windows = feed.open(now.at, plan.last, now.position)
     try:
         with asked_to_stop() as interrupted:
             now, stop = _tell(plan, now, "start", {})
@@ -187,16 +192,18 @@ def _train(plan: _Plan, feed: Feed, measured: Measured | None) -> Fit:
     return result
 
 
-def _begun(plan: _Plan) -> _Progress:
-    before = plan.before
-    covered = np.max(before.metrics.get("step", 0), initial=0)
-    untold = (before.history["loss"][before.history["step"] > covered],)
-    return _Progress(_given(plan, before.state), int(before.state.step), untold=untold, position=before.position)
+def _begun(before: Fit, on_nonfinite: str) -> _Progress:
+    ts, history, metrics = before.state, before.history, before.metrics
+    covered = np.max(metrics.get("step", 0), initial=0)
+    untold = (history["loss"][history["step"] > covered],)
+    return _Progress(
+        _given(ts, on_nonfinite), int(ts.step), (history,), metrics, untold=untold, position=before.position
+    )
 
 
-def _given(plan: _Plan, ts: TrainState) -> TrainState:
+def _given(ts: TrainState, on_nonfinite: str) -> TrainState:
     """Return a state that is somebody's as one that chunks may be given: a copy if they reuse its buffers."""
-    return jax.tree.map(jnp.copy if plan.on_nonfinite == "skip" else jnp.asarray, ts)
+    return jax.tree.map(jnp.copy if on_nonfinite == "skip" else jnp.asarray, ts)
 
 
 def _reason(plan: _Plan, now: _Progress, stop: bool, interrupted: bool) -> str:
@@ -220,15 +227,15 @@ def _advance(plan: _Plan, now: _Progress, window: Window, pace: int) -> tuple[_P
 def _made(plan: _Plan, now: _Progress, window: Window, steps_a_block: int, length: int) -> _Progress:
     """Make the steps of a chunk; if something is not finite, those before it."""
     task, course, watched = plan.task, plan.course, plan.on_nonfinite != "skip"
-    rows = now.pieces[-1] if now.pieces else plan.before.history
-    last = tree.map(lambda column: column[-1], rows) if len(rows["step"]) else None
+    before = now.pieces[-1]
+    last = tree.map(lambda column: column[-1], before) if len(before["step"]) else None
     options: dict[str, Any] = {"last": last, "until_nonfinite": watched}
-    chunk = chunks.run_chunk(task, course, steps_a_block, now.ts, window.data, length, **options)
+    chunk = chunks.run_chunk(task, course, plan.row, steps_a_block, now.ts, window.data, length, **options)
     rows, made, fine = jax.device_get((chunk.rows, chunk.made, chunk.fine))
     rows = tree.map(lambda column: column[:made], rows)
     ts, address = chunk.ts, None
     if watched and not (fine and np.isfinite(rows["loss"]).all()):
-        ts, address = chunks.first_nonfinite(task, course, now.ts, window.data, int(made), rows["loss"])
+        ts, address = chunks.first_nonfinite(task, course, plan.row, now.ts, window.data, int(made), rows["loss"])
         made = int(ts.step) - now.at
         rows = tree.map(lambda column: column[:made], rows)
         address = address or training.Address(int(ts.step), "unknown", "", 0, 0)
@@ -259,9 +266,8 @@ def _end_epoch(plan: _Plan, now: _Progress, measured: Measured | None) -> tuple[
 def _so_far(plan: _Plan, now: _Progress) -> Fit:
     columns = {name: [row[name] for row in now.table] for name in (now.table[0] if now.table else ())}
     metrics = {name: jax.tree.map(lambda *v: np.stack(v), *values) for name, values in columns.items()}
-    history = _joined([plan.before.history, *now.pieces])
-    before = [part for part in (plan.before.metrics, metrics) if part]
-    return Fit(now.ts, history, _joined(before), now.ended, now.address, plan.before.first, now.position)
+    both = [part for part in (now.metrics, metrics) if part]
+    return Fit(now.ts, _joined(now.pieces), _joined(both), now.ended, now.address, plan.first, now.position)
 
 
 def _joined(pieces: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -277,7 +283,7 @@ def _tell(plan: _Plan, now: _Progress, kind: Kind, logs: dict[str, Any]) -> tupl
         answer = _decision(callback, callback(event))
         stop = stop or answer.stop
         if answer.state is not None:
-            now = now._replace(ts=_given(plan, answer.state), at=int(answer.state.step))
+            now = now._replace(ts=_given(answer.state, plan.on_nonfinite), at=int(answer.state.step))
     return now, stop
 
 

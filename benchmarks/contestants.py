@@ -31,14 +31,16 @@ def use(rows=ROWS, widths=WIDTHS):
 use()
 
 
-def fnnet(batch, steps):
+def fnnet(batch, steps, afresh=False):
+    """``fn.fit`` from a state that is kept, or from a key, its initial values included."""
     import fnnet as fn
 
     net = fn.serial(*(fn.dense(n, activation=jax.nn.relu) for n in WIDTHS[1:-1]), fn.dense(WIDTHS[-1]))
     task = fn.Task(net, fn.losses.cross_entropy, fn.adam(RATE))
     data = (jnp.asarray(X), jnp.asarray(Y))
-    state = fn.init(task, jax.random.key(0), X)
-    return lambda: fn.fit(task, data, state=state, steps=steps, batch_size=batch).history["loss"]
+    key = jax.random.key(0)
+    start = {"key": key} if afresh else {"state": fn.init(task, key, X)}
+    return lambda: fn.fit(task, data, **start, steps=steps, batch_size=batch).history["loss"]
 
 
 def initial():
@@ -299,6 +301,7 @@ CONTESTANTS = {
     "step by hand": step,
     "scan, tuned": partial(scan, folded=True),
     "fnnet": fnnet,
+    "fnnet, from a key": partial(fnnet, afresh=True),
     "nnx, split and merged": nnx,
     "nnx, plain": partial(nnx, plain=True),
     "equinox": equinox,

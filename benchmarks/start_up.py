@@ -54,7 +54,11 @@ def main():
         return child(options.child)
     from contestants import CONTESTANTS
 
-    chosen = options.only.split(";") if options.only else [n for n in CONTESTANTS if n not in ("scan, tuned",)]
+    chosen = (
+        options.only.split(";")
+        if options.only
+        else [n for n in CONTESTANTS if n not in ("scan, tuned", "fnnet, from a key")]
+    )
     names = [BASE, *(name for name in chosen if name != BASE)]
     with ExitStack() as stack:
         warm = {n: stack.enter_context(tempfile.TemporaryDirectory()) for n in names if not n.startswith(WITHOUT_JAX)}

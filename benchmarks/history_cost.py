@@ -1,6 +1,6 @@
 """What the columns of the history cost, and what `fit` costs as a whole beside a compiled run that tells nothing.
 
-    python benchmarks/history_cost.py [--rounds 11] [--batches 32,128,1024]
+    python benchmarks/history_cost.py [--rounds 11] [--batches 32,128,1024] [--times 1] [--only fit]
 
 The network is that of train_mlp.py, 784-256-128-10 with Adam, float32; whole runs, interleaved in rounds. The time of
 each is a ratio to that of ``fn.run`` with a history of loss and rate alone, and without any test.
@@ -66,6 +66,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--batches", default="32,128,1024")
+    parser.add_argument(
+        "--times", type=int, default=1, help="how many times as long a run is as somewhat less than 1 s"
+    )
+    parser.add_argument("--only", help="part of the name of what is measured beside the first")
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     data = (
@@ -76,7 +80,8 @@ def main():
     task = fn.Task(net, fn.losses.cross_entropy, fn.adam(1e-3), (fn.metrics.accuracy(),))
     state = fn.init(task, jax.random.key(0), data[0])
     for batch in map(int, options.batches.split(",")):
-        runs = contestants(task, state, data, STEPS.get(batch, 200), batch)
+        runs = contestants(task, state, data, options.times * STEPS.get(batch, 200), batch)
+        runs = {name: run for n, (name, run) in enumerate(runs.items()) if not n or (options.only or "") in name}
         for run in runs.values():
             run()
         seconds = {name: [] for name in runs}

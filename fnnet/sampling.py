@@ -157,18 +157,15 @@ def shuffled(key: Key, positions: Int[Array, m], size: int) -> Int[Array, m]:
     keys = jax.random.bits(key, (_ROUNDS,), jnp.uint32)
     last = jnp.uint32(size - 1)
 
-    def outside(walked: tuple[UInt32[Array, m], Bool[Array, ""]]) -> Bool[Array, m]:
-        values, first = walked
-        return first | (values > last)
-
-    def walk(walked: tuple[UInt32[Array, m], Bool[Array, ""]]) -> tuple[UInt32[Array, m], Bool[Array, ""]]:
-        values, _ = walked
-        return jnp.where(outside(walked), _feistel(values, keys, bits), values), jnp.array(False)
+    def walk(walked: tuple[UInt32[Array, m], Bool[Array, m], Bool[Array, ""]]) -> tuple[Array, Array, Array]:
+        values, outside, _ = walked
+        values = jnp.where(outside, _feistel(values, keys, bits), values)
+        outside = values > last
+        return values, outside, jnp.any(outside)
 
     # The first round is one of the loop, so that the network is compiled once.
-    start = (positions.astype(jnp.uint32), jnp.array(True))
-    values, _ = jax.lax.while_loop(lambda walked: jnp.any(outside(walked)), walk, start)
-    return values.astype(jnp.int32)
+    start = (positions.astype(jnp.uint32), jnp.ones(positions.shape, bool), jnp.array(True))
+    return jax.lax.while_loop(lambda walked: walked[-1], walk, start)[0].astype(jnp.int32)
 
 
 def _feistel(values: UInt32[Array, m], keys: UInt32[Array, rounds], bits: int) -> UInt32[Array, m]:

@@ -103,7 +103,7 @@ def _bar(title: str, console: Any) -> Callback:
         TextColumn("{task.fields[rate]}"),
     )
     bar, words = Progress(*columns, console=console, expand=True), Text("compiling")
-    live = Live(Group(bar, words), console=console, refresh_per_second=10)
+    live = Live(Group(bar, words), console=console, refresh_per_second=4)
     logs: dict[str, Any] = {}
     warm: tuple[int, float] | None = None  # the step and the seconds that the pace is taken from
 

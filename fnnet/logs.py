@@ -62,7 +62,7 @@ def csv_log(path: str | os.PathLike[str], *, chunks: bool = False) -> Callback:
         nonlocal columns
         row = _scalars(row)
         added = _union(columns, [row])
-        if added == columns:
+        if added == columns and path.exists():
             return _append(path, _csv_text(columns, [row]))
         rows, columns = _read_csv(path)[1], added
         return _replace(path, _csv_text(columns, [dict(zip(columns, columns, strict=True)), *rows, row]))

@@ -342,6 +342,64 @@ def test_a_decision_puts_another_state_in_place():
     chex.assert_trees_all_equal(result.state, whole.state)
 
 
+def test_callbacks_are_told_the_same_whatever_another_answers():
+    """A state that is answered is put in place once all were told: at the end it is the result's alone."""
+    data, start = make_data(), fn.init(TASK, jax.random.key(0), make_data()[0])
+    seen = []
+
+    def back(event):
+        return callbacks.Decision(state=start) if event.kind == "end" else None
+
+    def look(event):
+        if event.kind == "end":
+            seen.append((event.step, int(event.so_far().state.step)))
+
+    for listeners in ([back, look], [look, back]):
+        result = fn.fit(TASK, data, key=jax.random.key(0), steps=4, batch_size=BATCH, callbacks=listeners)
+        assert int(result.state.step) == 0
+    assert seen == [(4, 4), (4, 4)]
+
+
+def test_every_callback_is_told_the_end_and_the_first_error_is_raised():
+    told = []
+
+    def broken(event):
+        raise RuntimeError(f"broken at the {event.kind}")
+
+    def broken_at_the_end(event):
+        if event.kind == "end":
+            broken(event)
+
+    def look(event):
+        told.append(event.kind)
+
+    options = {"key": jax.random.key(0), "steps": 4, "batch_size": BATCH}
+    with pytest.raises(RuntimeError, match="broken at the end"):
+        fn.fit(TASK, make_data(), callbacks=[broken_at_the_end, look], **options)
+    assert told[-1] == "end"
+    with pytest.raises(RuntimeError, match="broken at the start"):
+        fn.fit(TASK, make_data(), callbacks=[broken, look], **options)
+    assert told[-1] == "end"
+
+
+def test_the_loss_of_skipped_batches_is_left_out_of_the_mean():
+    data = make_data()
+    data = (data[0], data[1], jnp.ones(len(data[1])))
+
+    def transform(key, batch):
+        x, y, weight = batch
+        return jnp.where(jax.random.bernoulli(key), jnp.nan, x), y, weight
+
+    options = {"key": jax.random.key(3), "epochs": 2, "batch_size": BATCH, "on_nonfinite": "skip"}
+    result = fn.fit(TASK, data, transform=transform, **options)
+    skipped, losses = result.history["skipped"] == 1, result.history["loss"]
+    assert skipped.any()
+    assert not skipped.all()
+    half = len(losses) // 2
+    expected = [losses[part][~skipped[part]].mean() for part in (slice(half), slice(half, None))]
+    np.testing.assert_allclose(result.metrics["loss"], expected, rtol=1e-6)
+
+
 def test_a_callback_sees_the_run_so_far():
     """History, metrics and state up to the event, as fit returns them at the end."""
     seen = []

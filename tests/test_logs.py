@@ -132,6 +132,17 @@ def test_a_line_half_written_is_taken_out_at_every_byte(path):
         assert without_seconds(path) == whole[:2]
 
 
+def test_a_log_that_is_deleted_goes_on_as_a_log(path):
+    """Of a run that goes on, the rows from then on, under their columns."""
+    write = writer_for(path)
+    for event in (told("start", 0), told("epoch", 2, loss=1.0)):
+        write(event)
+    path.unlink()
+    for event in (told("epoch", 4, loss=0.5), told("epoch", 6, loss=0.25)):
+        write(event)
+    assert [(int(row["step"]), float(row["loss"])) for row in rows_of(path)] == [(4, 0.5), (6, 0.25)]
+
+
 def test_what_comes_later_gets_a_column(tmp_path):
     path = tmp_path / "log.csv"
     written(path)

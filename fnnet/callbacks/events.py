@@ -17,7 +17,7 @@ class Fit(NamedTuple):
     """A run so far, or its result.
 
     `history`: columns with a row a step (see ``fn.Record``). `metrics`: columns with a row an epoch: ``epoch``,
-    ``step``, ``loss`` (mean since the last row) and, with validation data, ``val_loss`` and ``val_`` each metric.
+    ``step``, ``loss`` (mean since the last row, without skipped batches) and, with validation data, ``val_loss`` and ``val_`` each metric.
     `ended`: why the run is over: all ``"steps"`` are made, a ``"callback"`` asked to stop, an ``"interrupt"`` (Ctrl-C,
     SIGTERM), a value that is not finite (``"nonfinite"``, then `address` tells where it arose), a stream that gave no
     more ``"data"``, or an ``"error"``. `first`: the updates made before the run. `position`: of a stream that knows its
@@ -37,9 +37,9 @@ class Event(NamedTuple):
     """What a callback is told, at the ``"start"``, after each ``"chunk"``, each ``"epoch"``, and at the ``"end"``.
 
     `logs` holds the mean training loss since the last event of its kind and, for an epoch, the validation metrics under
-    ``val_`` names. `seconds` have passed since the start. `state` is valid during the call only: the next chunk reuses
-    its buffers. ``so_far()`` is the run up to here, with the same state. The end is told even if an error breaks the
-    run off; its `state` may then be gone.
+    ``val_`` names. `seconds` have passed since the start. `state` is valid during the call only: the next chunk may
+    reuse its buffers (it does with ``on_nonfinite="skip"``). ``so_far()`` is the run up to here, with the same state.
+    The end is told even if an error breaks the run off; its `state` may then be gone.
     """
 
     kind: Kind
@@ -54,7 +54,11 @@ class Event(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What a callback may answer: whether the run is to stop, and a state to go on from in place of the present one."""
+    """What a callback may answer: whether the run is to stop, and a state to go on from in place of the present one.
+
+    The state is put in place once every callback was told the event, of several the last one's; the history keeps the
+    rows of all steps that were made. At the end it is the state of the result: a checkpoint holds what was trained.
+    """
 
     stop: bool = False
     state: TrainState | None = None

@@ -117,6 +117,8 @@ def _bar(title: str, console: Any) -> Callback:
             bar.add_task(title, total=event.steps, completed=event.step, rate="")
             live.start()
             return
+        if not bar.task_ids:  # the run ended before it was told to begin
+            return
         if _is_warm(event):
             warm = warm or (event.step, event.seconds)
         logs.update(event.logs)

@@ -13,6 +13,7 @@ from fnnet import checkpoints
 from fnnet.callbacks.events import Event, Fit
 from fnnet.checkpoints import Snapshot, Writer
 from fnnet.core import TrainState
+from fnnet.shapes import check_count
 
 
 class Checkpoint(NamedTuple):
@@ -43,18 +44,26 @@ def checkpoint(
     best. `config`: what else is to be known of the run, of what JSON has. Needs Orbax (``pip install 'fnnet[io]'``).
 
     Law: a run that ended at any moment, or was killed, and is resumed ends in the same state, bit for bit on CPU, as
-    one that was left alone.
+    one that was left alone. (Early stopping knows no best state from before it was resumed.)
     Raises: as ``fn.checkpoints.writer``; ValueError for intervals that are none.
     """
     if seconds is not None and not seconds >= 0:
         raise ValueError(f"checkpoint: seconds must be a number of at least 0, or None, got {seconds!r}")
+    if epochs is not None:
+        check_count("checkpoint", "epochs", epochs)
     stack = ExitStack()
     write: Writer | None = None
     after: int | None = None  # the step of the checkpoint that the run goes on from
     saved, last = 0.0, -1  # when, and of which step
 
+    def begin(after: int | None) -> Writer:
+        return stack.enter_context(checkpoints.writer(directory, after=after, keep=keep, best=best, mode=mode))
+
     def save(event: Event) -> None:
-        nonlocal saved, last
+        nonlocal write, saved, last
+        if write is not None and event.step < last:  # a callback has put an earlier state in place
+            stack.close()
+            write, last = begin(event.step), -1
         if write is not None and event.step != last:
             write.save(_snapshot(event.so_far(), config), _scores(event, best))
             saved, last = event.seconds, event.step
@@ -62,7 +71,7 @@ def checkpoint(
     def tell(event: Event) -> None:
         nonlocal write, after, saved, last
         if event.kind == "start":
-            write = stack.enter_context(checkpoints.writer(directory, after=after, keep=keep, best=best, mode=mode))
+            write = begin(after)
             saved, last, after = event.seconds, -1 if after is None else after, None
         elif event.kind == "end":
             try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Literal, NamedTuple, cast
 
@@ -107,6 +109,8 @@ def fit(
         measured = None if validation is None else measurer(task, ts, validation, feed.batch_size)
     before = _resumed(callbacks, ts) if resume else None
     row = chunks.row_of(task, course, ts, feed.shapes)
+    if before is not None:
+        _check_resumed(task, before, row, validated=measured is not None)
     before = before or Fit(ts, tree.map(lambda leaf: leaf[None][:0], row.blank), {}, first=int(ts.step))
     if epochs is not None and feed.per_epoch is None:
         raise ValueError("fit: the stream's epochs have no known length; pass steps, or fn.data.stream(..., per_epoch)")
@@ -169,18 +173,20 @@ def _train(plan: _Plan, begun: list[_Progress], feed: Feed, measured: Measured |
                     now, pace = _advance(plan, now, window, pace)
                     if now.address is not None:
                         break
-                    now, stop = _tell(plan, now, "chunk", {"loss": float(now.pieces[-1]["loss"].mean())})
+                    now, stop = _tell(plan, now, "chunk", {"loss": _mean(now.pieces[-1]["loss"])})
                 if over or now.at % plan.per_epoch == 0 or now.at == plan.last:
                     now, wanted = _end_epoch(plan, now, measured)
                     stop = stop or wanted
                 if over:
                     break
             now = now._replace(ended=_reason(plan, now, stop, interrupted()))
-    finally:  # an error ends the run too: what listens may hold a terminal or a file
-        try:
             windows.close(now.at)
-        finally:
-            now, _ = _tell(plan, now, "end", now.table[-1] if now.table else {})
+    except BaseException:  # an error ends the run too: what listens may hold a terminal or a file
+        for end in (lambda: windows.close(now.at), lambda: _tell(plan, now, "end", _last(now))):
+            with suppress(Exception):  # what went wrong first is what is told
+                end()
+        raise
+    now, _ = _tell(plan, now, "end", _last(now))
     result = _so_far(plan, now)
     if plan.course.record.rows is not None:
         rows = training.kept(plan.course.record, len(result.history["step"]))
@@ -190,6 +196,10 @@ def _train(plan: _Plan, begun: list[_Progress], feed: Feed, measured: Measured |
     if now.error is not None:
         raise StreamError("fit", now.error, result) from now.error
     return result
+
+
+def _last(now: _Progress) -> dict[str, Any]:
+    return now.table[-1] if now.table else {}
 
 
 def _begun(before: Fit, on_nonfinite: str) -> _Progress:
@@ -255,12 +265,18 @@ def _end_epoch(plan: _Plan, now: _Progress, measured: Measured | None) -> tuple[
     losses = np.concatenate(now.untold)
     if not len(losses):
         return now, False
-    row = {"epoch": now.at / plan.per_epoch, "step": now.at, "loss": float(losses.mean())}
+    row = {"epoch": now.at / plan.per_epoch, "step": now.at, "loss": _mean(losses)}
     if measured is not None:
         ts = now.ts if plan.evaluated is None else plan.evaluated(now.ts)
         values = jax.device_get(measured(ts))
         row |= {f"val_{name}": v if getattr(v, "ndim", 1) else v.item() for name, v in values.items()}
     return _tell(plan, now._replace(table=(*now.table, row), untold=(losses[:0],)), "epoch", row)
+
+
+def _mean(losses: np.ndarray) -> float:
+    """Return the mean of the losses but those of batches that were skipped, which are not finite."""
+    finite = losses[np.isfinite(losses)]
+    return float(finite.mean()) if len(finite) else math.nan
 
 
 def _so_far(plan: _Plan, now: _Progress) -> Fit:
@@ -275,15 +291,24 @@ def _joined(pieces: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _tell(plan: _Plan, now: _Progress, kind: Kind, logs: dict[str, Any]) -> tuple[_Progress, bool]:
-    """Tell every callback, and return the state that they leave, and whether any asks to stop."""
-    seconds, stop = time.perf_counter() - plan.start, False
+    """Tell every callback the same, and return the run with the state that they leave, and whether any asks to stop."""
+    seconds = time.perf_counter() - plan.start
+    batch_size, so_far = plan.course.batch_size, partial(_so_far, plan, now)
+    event = Event(kind, now.at, plan.last, plan.per_epoch, batch_size, seconds, logs, now.ts, so_far)
+    answers, errors = [], []
     for callback in plan.callbacks:
-        batch_size, so_far = plan.course.batch_size, partial(_so_far, plan, now)
-        event = Event(kind, now.at, plan.last, plan.per_epoch, batch_size, seconds, logs, now.ts, so_far)
-        answer = _decision(callback, callback(event))
-        stop = stop or answer.stop
-        if answer.state is not None:
-            now = now._replace(ts=_given(answer.state, plan.on_nonfinite), at=int(answer.state.step))
+        try:
+            answers.append(_decision(callback, callback(event)))
+        except BaseException as error:  # the others are told the end all the same
+            if kind != "end":
+                raise
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    stop, states = any(answer.stop for answer in answers), [a.state for a in answers if a.state is not None]
+    if states:
+        at, ts = int(states[-1].step), _given(states[-1], plan.on_nonfinite)
+        now = now._replace(ts=ts, at=at, position=now.position if at == now.at else None)
     return now, stop
 
 
@@ -325,6 +350,20 @@ def _resumed(callbacks: Sequence[Callback], like: TrainState) -> Fit | None:
             f"fit: resume=True needs one fn.callbacks.checkpoint(directory) among the callbacks, got {got}"
         )
     return savers[0].restore(like)
+
+
+def _check_resumed(task: Task, before: Fit, row: chunks.Row, *, validated: bool) -> None:
+    """Raise DataError unless the history and the metrics of a run can be gone on with."""
+    columns = tree.map(lambda column: column[0], before.history) if len(before.history["step"]) else row.blank
+    if difference := tree.difference(columns, row.blank):
+        fix = "resume with the task and the record that it was begun with, or begin in another directory."
+        raise DataError("fit", f"the history of the run that is resumed has other columns: {difference}", fix)
+    expected = {"val_loss", *(f"val_{metric.name}" for metric in task.metrics)} if validated else set()
+    got = {name for name in before.metrics if name.startswith("val_") and not name.startswith("val_loss/")}
+    if before.metrics and got != expected:
+        problem = f"the run that is resumed has the metrics {sorted(got)}, this one {sorted(expected)}"
+        fix = "resume with the validation data and the metrics that it was begun with, or begin in another directory."
+        raise DataError("fit", problem, fix)
 
 
 def _check_host(inputs: PyTree) -> None:

@@ -43,7 +43,7 @@ def make_groups(course: Course, points: Sequence[Point], static: Sequence[str], 
 
 def values_of(points: Sequence[Point], group: Group) -> dict[str, np.ndarray]:
     """Return the traced numbers of a group's points, a column a name."""
-    return {name: np.array([points[n][name] for n in group.points], np.float32) for name in group.traced}
+    return {name: np.array([points[n][name] for n in group.points], jnp.result_type(float)) for name in group.traced}
 
 
 def _varies(values: Sequence[Any]) -> bool:
@@ -76,7 +76,7 @@ def _structural(course: Course, points: Sequence[Point], group: Group, shared: P
 
     def fits(*names: str) -> bool:
         fixed = group.fixed | {name: value for name, value in point.items() if name not in names}
-        values = {name: jnp.float32(point[name]) for name in names}
+        values = {name: jnp.asarray(point[name], jnp.result_type(float)) for name in names}
         # The program of the plain numbers was traced above, so whatever fails here fails of the tracing.
         try:
             return bool(_shapes(course, fixed, values, shared) == whole)

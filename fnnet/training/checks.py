@@ -24,6 +24,10 @@ def unpack(batch: PyTree) -> tuple[PyTree, PyTree, Array | None]:
     return x, y, weight[0] if weight else None
 
 
+COLUMNS = ("step", "loss", "learning_rate", "grad_norm", "param_norm", "update_ratio", "skipped", "layers")
+"""The columns of a history that are not a metric, a term of the loss or an auxiliary value of it."""
+
+
 def check_task(task: Task) -> None:
     """Raise TypeError unless the parts of a task are what ``Task`` says, ValueError if two metrics share a name."""
     if not hasattr(task, "optimizer"):
@@ -41,8 +45,8 @@ def check_task(task: Task) -> None:
         raise TypeError(f"task: metrics must be a tuple of metrics, such as (accuracy(),), got {task.metrics!r}")
     names = [metric.name for metric in task.metrics]
     for name in names:
-        if name == "loss" or names.count(name) > 1:
-            problem = "is the name of the loss itself" if name == "loss" else "is the name of two metrics"
+        if name in COLUMNS or names.count(name) > 1:
+            problem = "is the name of a column of the history" if name in COLUMNS else "is the name of two metrics"
             raise ValueError(f"task: {name!r} {problem}; rename one by metric._replace(name=...)")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +15,7 @@ from fnnet.core import Key, Params, State, Task, Terms, TrainState
 from fnnet.dtypes import at_least_float32
 from fnnet.errors import DataError, DtypeError, ShapeError
 from fnnet.shapes import check_count, spread
-from fnnet.training.checks import unpack
+from fnnet.training.checks import COLUMNS, unpack
 
 Logs = dict[str, Array]
 
@@ -42,7 +42,8 @@ def objective(task: Task, params: Params, state: State, batch: PyTree, key: Key)
     named = {f"loss/{name}": part for name, part in parts.items()} if len(parts) > 1 or "" not in parts else {}
     if "loss/" in named:  # the only term of a loss that names none, beside a penalty
         named["loss/data"] = named.pop("loss/")
-    return Outcome(loss, named | _reported(aux, named), new_state, prediction)
+    free_of = {*COLUMNS, *named, *(metric.name for metric in task.metrics)}
+    return Outcome(loss, named | _reported(aux, free_of), new_state, prediction)
 
 
 def gradients(
@@ -142,15 +143,12 @@ def _penalties(task: Task, params: Params) -> dict[str, Float[Array, ""]]:
     return {f"penalty/{name}" if name else "penalty": part for name, part in parts.items()}
 
 
-def _reported(aux: Mapping[str, Array], parts: Logs) -> Logs:
+def _reported(aux: Mapping[str, Array], taken: Collection[str]) -> Logs:
     """Return auxiliary values as they are reported: constants of the gradient, under names that are free."""
     for name in aux:
-        if name in _TAKEN or name in parts:
+        if name in taken:
             raise ValueError(f"loss: {name!r} is the name of a column of the history; rename the auxiliary value")
     return {name: lax.stop_gradient(jnp.asarray(value)) for name, value in aux.items()}
-
-
-_TAKEN = ("step", "loss", "learning_rate", "grad_norm", "param_norm", "update_ratio", "skipped", "layers")
 
 
 def _loss_scale(opt_state: PyTree) -> Float[Array, ""] | None:

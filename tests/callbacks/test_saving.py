@@ -10,6 +10,7 @@ from test_training import BATCH, TASK, make_data, make_task
 
 import fnnet as fn
 from fnnet import checkpoints
+from fnnet.errors import DataError
 
 
 def fit(directory, *, task=TASK, callbacks=(), options=None, **arguments):
@@ -107,3 +108,57 @@ def test_a_directory_of_another_run_is_left_alone(tmp_path):
 def test_resuming_needs_a_checkpoint():
     with pytest.raises(ValueError, match=r"fit: resume=True needs one fn\.callbacks\.checkpoint.* got none"):
         fn.fit(TASK, make_data(), key=jax.random.key(0), steps=1, batch_size=BATCH, resume=True)
+
+
+@pytest.mark.parametrize("saver_first", [False, True])
+def test_what_is_saved_at_the_end_is_what_was_trained(tmp_path, saver_first):
+    """Early stopping gives the best state back; the checkpoint holds the last, whichever is told first."""
+    stop = fn.callbacks.early_stopping("val_loss", patience=1, mode="max")  # the loss falls, so the first is the best
+    saver = fn.callbacks.checkpoint(tmp_path / "run")
+    listeners = [saver, stop] if saver_first else [stop, saver]
+    options = {"key": jax.random.key(0), "epochs": 6, "batch_size": BATCH, "validation": make_data()}
+    result = fn.fit(TASK, make_data(), callbacks=listeners, **options)
+    assert result.ended == "callback"
+    assert int(result.state.step) == 5
+    assert checkpoints.steps(tmp_path / "run")[-1] == 10
+    chex.assert_trees_all_equal(fit(tmp_path / "run", resume=True).state, alone().state)
+
+
+def test_a_run_that_is_put_back_is_saved_from_there(tmp_path):
+    """A callback that puts an earlier state in place once: later checkpoints are of the steps that follow it."""
+    start, done = fn.init(TASK, jax.random.key(0), make_data()[0]), []
+
+    def back(event):
+        if event.kind == "epoch" and event.step == 15 and not done:
+            done.append(event.step)
+            return fn.callbacks.Decision(state=start)
+        return None
+
+    result = fit(tmp_path / "run", callbacks=[back], options={"epochs": 1, "seconds": None, "keep": 9})
+    assert done == [15]
+    assert checkpoints.steps(tmp_path / "run") == (5, 10, 15, 20, 25, 30)
+    chex.assert_trees_all_equal(result.state, alone().state)
+
+
+OTHERS = {
+    "record": (
+        {"record": fn.Record(updates=True)},
+        "the run that is resumed has other columns: missing",
+    ),
+    "no validation": ({"validation": None}, r"has the metrics \['val_accuracy', 'val_loss'\], this one \[\]"),
+    "metrics": ({"task": make_task(metrics=())}, "other columns: unexpected 'accuracy'"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "words"), OTHERS.values(), ids=OTHERS)
+def test_a_run_is_not_resumed_with_other_columns(tmp_path, arguments, words):
+    fit(tmp_path / "run", epochs=2)
+    with pytest.raises(DataError, match=words):
+        fit(tmp_path / "run", resume=True, **arguments)
+    assert checkpoints.steps(tmp_path / "run")[-1] == 10
+
+
+@pytest.mark.parametrize("epochs", [0, -1, 1.5])
+def test_intervals_that_are_none_are_refused(tmp_path, epochs):
+    with pytest.raises(ValueError, match="checkpoint: epochs"):
+        fn.callbacks.checkpoint(tmp_path, epochs=epochs)

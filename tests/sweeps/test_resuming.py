@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import jax
@@ -91,3 +93,25 @@ def test_halving_goes_on_between_rungs(tmp_path, calls):
     assert interrupted.table() == halve(None).table()
     with pytest.raises(DataError, match="holds another sweep"):
         halve(tmp_path, eta=3)
+
+
+FINGERPRINT = """
+import jax, fnnet as fn
+from functools import partial
+from fnnet.sweeps import saving
+points = [{"activation": jax.nn.relu, "net": fn.dense(2), "bend": lambda x: x * SLOPE, "draw": partial(pow, 2)}]
+settings = {"sampler": fn.sampling.epochs("LAST"), "transform": None, "seeds": 3}
+print(saving.fingerprint(jax.random.key(0), points, settings, ()))
+"""
+
+
+def test_a_directory_is_known_in_another_process():
+    """Functions among the points and the options are told by name and by what they hold, not by their address."""
+
+    def printed(slope, last):
+        script = FINGERPRINT.replace("SLOPE", slope).replace("LAST", last)
+        return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+
+    known = [printed("2", "drop"), printed("2", "drop"), printed("3", "drop"), printed("2", "weigh")]
+    assert known[0] == known[1]
+    assert len(set(known)) == 3

@@ -14,7 +14,7 @@ from test_training import BATCH, STATIC, TASK, make_data, make_task
 
 import fnnet as fn
 from fnnet import callbacks, training
-from fnnet.fitting import chunks
+from fnnet.fitting import chunks, loop
 
 compiled = jax.jit(fn.run, static_argnames=STATIC, compiler_options=fn.compiler_options())
 
@@ -32,6 +32,46 @@ def test_fit_is_run_whatever_the_chunks(capacity, monkeypatch):
     end, history = compiled(TASK, start, data, steps=13, batch_size=BATCH, record=record)
     chex.assert_trees_all_equal((result.state, result.history), (end, history))
     np.testing.assert_array_equal(result.history["step"], np.arange(1, 14))
+
+
+def test_steps_that_last_are_told_one_by_one(monkeypatch):
+    """Where a block lasts longer than the host is to wait, chunks are single steps, and the run is the same."""
+    monkeypatch.setattr(loop, "_SECONDS_A_BLOCK", 0.0)
+    monkeypatch.setattr(loop, "_SECONDS_A_CHUNK", 0.0)
+    steps = []
+
+    def look(event):
+        if event.kind == "chunk":
+            steps.append(event.step)
+
+    options = {"key": jax.random.key(0), "steps": 10, "batch_size": BATCH}
+    result = fn.fit(TASK, make_data(), callbacks=[look], **options)
+    assert steps == [5, 6, 7, 8, 9, 10]
+    monkeypatch.undo()
+    chex.assert_trees_all_equal(result[:2], fn.fit(TASK, make_data(), **options)[:2])
+
+
+def test_rows_that_are_large_make_short_chunks(monkeypatch):
+    """The buffers of auxiliary values are bounded by their bytes, and the run is the same."""
+
+    def loss(prediction, target):
+        values = fn.losses.cross_entropy(prediction, target)
+        return fn.Terms({"": values}, {"logits": prediction})
+
+    task, steps = make_task(loss=loss), []
+
+    def look(event):
+        if event.kind == "chunk":
+            steps.append(event.step)
+
+    options = {"key": jax.random.key(0), "steps": 10, "batch_size": BATCH}
+    whole = fn.fit(task, make_data(), **options)
+    chunks._program.cache_clear()
+    monkeypatch.setattr(chunks, "_BYTES", 3 * whole.history["logits"][0].nbytes)
+    result = fn.fit(task, make_data(), callbacks=[look], **options)
+    chunks._program.cache_clear()
+    assert np.diff([0, *steps]).max() == 2
+    chex.assert_trees_all_equal(result[:2], whole[:2])
 
 
 def test_fit_compiles_once():

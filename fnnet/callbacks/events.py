@@ -17,7 +17,8 @@ class Fit(NamedTuple):
     """A run so far, or its result.
 
     `history`: columns with a row a step (see ``fn.Record``). `metrics`: columns with a row an epoch: ``epoch``,
-    ``step``, ``loss`` (mean since the last row, without skipped batches) and, with validation data, ``val_loss`` and ``val_`` each metric.
+    ``step``, ``loss`` (mean since the last row, without skipped batches) and, with validation data, ``val_loss`` and
+    ``val_`` each metric.
     `ended`: why the run is over: all ``"steps"`` are made, a ``"callback"`` asked to stop, an ``"interrupt"`` (Ctrl-C,
     SIGTERM), a value that is not finite (``"nonfinite"``, then `address` tells where it arose), a stream that gave no
     more ``"data"``, or an ``"error"``. `first`: the updates made before the run. `position`: of a stream that knows its

@@ -17,9 +17,11 @@ from fnnet.core import Task, TrainState
 from fnnet.training import Address, Carry, Course
 
 CAPACITY = 4096
-"""The most steps a chunk may have: the length of its buffers of rows."""
+"""The most steps a chunk may have, if its buffers of rows are not too large."""
 
+_BYTES = 16 * 2**20  # the most that the rows of a chunk take, but for one row
 _MOST_IN_A_BLOCK = 32
+_LARGE = 16 * 2**20  # bytes that a step reads, beside which a test of the loop's end is nothing
 
 
 class Chunk(NamedTuple):
@@ -31,16 +33,29 @@ class Chunk(NamedTuple):
     fine: Bool[Array, ""]
 
 
-def block(*numbers: int) -> int:
+def capacity(row: PyTree) -> int:
+    """Return the most steps a chunk may have: the length of its buffers of such rows.
+
+    >>> from fnnet.fitting.chunks import capacity
+    >>> capacity({"loss": np.zeros(())}), capacity({"loss": np.zeros(()), "logits": np.zeros((128, 1000))})
+    (4096, 16)
+    """
+    return max(1, min(CAPACITY, _BYTES // tree.nbytes(row)))
+
+
+def block(*numbers: int, size: int = 0) -> int:
     """Return how many steps are made between two tests of the loop's end: a divisor of all `numbers`, of at most 32.
 
     On CPU a loop whose length is known when it is compiled costs less a step at small batches than one whose length is
-    traced; so the loop of traced length is made of blocks of known length.
+    traced; so the loop of traced length is made of blocks of known length. Steps that read many bytes, `size`, are
+    their own blocks: they last long enough for the host to hear of each.
 
     >>> from fnnet.fitting.chunks import block
-    >>> block(625, 600), block(56, 1680), block(19, 60)
-    (25, 28, 1)
+    >>> block(625, 600), block(56, 1680), block(19, 60), block(625, 600, size=10**8)
+    (25, 28, 1, 1)
     """
+    if size > _LARGE:
+        return 1
     whole = math.gcd(*numbers)
     return max(n for n in range(1, _MOST_IN_A_BLOCK + 1) if whole % n == 0) if whole else 1
 
@@ -128,7 +143,7 @@ def _chunk(
     first: Bool[Array, ""],
 ) -> Chunk:
     carry = Carry(ts, {name: last[name] for name in held}, jnp.array(True), {})
-    rows = tree.map(lambda leaf: jnp.zeros((CAPACITY, *leaf.shape), leaf.dtype), last)
+    rows = tree.map(lambda leaf: jnp.zeros((capacity(last), *leaf.shape), leaf.dtype), last)
 
     def going_on(loop: tuple[PyTree, ...]) -> Bool[Array, ""]:
         made, finite, *_ = loop

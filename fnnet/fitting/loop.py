@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from fnnet import training, tree
+from fnnet import sampling, training, tree
 from fnnet.callbacks import Callback, Decision, Event, Fit, Kind
 from fnnet.core import Key, Task, TrainState
 from fnnet.data.streams import Position
@@ -30,6 +30,7 @@ from fnnet.training.records import RECORD
 from fnnet.training.runs import Transform
 
 _SECONDS_A_CHUNK = 0.5  # between two words to the host
+_SECONDS_A_BLOCK = 2.0  # at most, or steps are made one by one
 
 
 def fit(
@@ -117,7 +118,7 @@ def fit(
     first, at = before.first, int(before.state.step)
     last = first + (count if epochs is None else count * cast(int, feed.per_epoch))
     per_epoch = feed.per_epoch or max(1, last)  # a stream of unknown length is one epoch
-    steps_a_block = chunks.block(*(n for n in (per_epoch, at, last) if n))
+    steps_a_block = chunks.block(*(n for n in (per_epoch, at, last) if n), size=_bytes_a_step(ts, feed))
     listeners, now = tuple(callbacks), time.perf_counter()
     plan = _Plan(task, course, row, first, last, per_epoch, steps_a_block, on_nonfinite, evaluated, listeners, now)
     begun = [_begun(before, on_nonfinite)]
@@ -227,21 +228,24 @@ def _reason(plan: _Plan, now: _Progress, stop: bool, interrupted: bool) -> str:
 def _advance(plan: _Plan, now: _Progress, window: Window, pace: int) -> tuple[_Progress, int]:
     """Make the next chunk of steps, about as long as `pace`, and return the pace of the one after it."""
     most = min(window.until, plan.last) - now.at
-    length = min(pace, chunks.CAPACITY, most, plan.per_epoch - now.at % plan.per_epoch)
+    length = min(pace, chunks.capacity(plan.row.blank), most, plan.per_epoch - now.at % plan.per_epoch)
     in_blocks = length - length % plan.steps_a_block
-    began = time.perf_counter()
-    now = _made(plan, now, window, plan.steps_a_block if in_blocks else 1, in_blocks or length)
-    return now, _next_pace(in_blocks or length, time.perf_counter() - began, plan.steps_a_block)
+    now, seconds = _made(plan, now, window, plan.steps_a_block if in_blocks else 1, in_blocks or length)
+    return now, _next_pace(in_blocks or length, seconds, plan.steps_a_block)
 
 
-def _made(plan: _Plan, now: _Progress, window: Window, steps_a_block: int, length: int) -> _Progress:
-    """Make the steps of a chunk; if something is not finite, those before it."""
+def _made(plan: _Plan, now: _Progress, window: Window, steps_a_block: int, length: int) -> tuple[_Progress, float]:
+    """Make the steps of a chunk, if something is not finite those before it, and return how many seconds they took."""
     task, course, watched = plan.task, plan.course, plan.on_nonfinite != "skip"
     before = now.pieces[-1]
     last = tree.map(lambda column: column[-1], before) if len(before["step"]) else None
     options: dict[str, Any] = {"last": last, "until_nonfinite": watched}
+    began = time.perf_counter()
     chunk = chunks.run_chunk(task, course, plan.row, steps_a_block, now.ts, window.data, length, **options)
+    if len(now.pieces) == 1:
+        began = time.perf_counter()  # the first call has compiled the program, but does not wait for what it computes
     rows, made, fine = jax.device_get((chunk.rows, chunk.made, chunk.fine))
+    seconds = time.perf_counter() - began
     rows = tree.map(lambda column: column[:made], rows)
     ts, address = chunk.ts, None
     if watched and not (fine and np.isfinite(rows["loss"]).all()):
@@ -251,12 +255,17 @@ def _made(plan: _Plan, now: _Progress, window: Window, steps_a_block: int, lengt
         address = address or training.Address(int(ts.step), "unknown", "", 0, 0)
     pieces, untold = (*now.pieces, rows), (*now.untold, rows["loss"])
     now = now._replace(ts=ts, at=now.at + int(made), pieces=pieces, untold=untold)
-    return now._replace(address=address, position=window.position)
+    return now._replace(address=address, position=window.position), seconds
 
 
 def _next_pace(length: int, seconds: float, steps_a_block: int) -> int:
-    """Return the length of the next chunk: one that should last ``_SECONDS_A_CHUNK``, growing at most eightfold."""
+    """Return the length of the next chunk: one that should last ``_SECONDS_A_CHUNK``, growing at most eightfold.
+
+    It is of whole blocks, unless one lasts too long for the host to wait for.
+    """
     pace = max(1, min(8 * length, int(length * _SECONDS_A_CHUNK / max(seconds, 1e-9))))
+    if seconds / length * steps_a_block > _SECONDS_A_BLOCK:
+        return pace
     return max(steps_a_block, pace - pace % steps_a_block)
 
 
@@ -350,6 +359,11 @@ def _resumed(callbacks: Sequence[Callback], like: TrainState) -> Fit | None:
             f"fit: resume=True needs one fn.callbacks.checkpoint(directory) among the callbacks, got {got}"
         )
     return savers[0].restore(like)
+
+
+def _bytes_a_step(ts: TrainState, feed: Feed) -> int:
+    """Return the bytes of the state and of a batch."""
+    return tree.nbytes(ts) + tree.nbytes(feed.shapes) * feed.batch_size // sampling.length(feed.shapes)
 
 
 def _check_resumed(task: Task, before: Fit, row: chunks.Row, *, validated: bool) -> None:

@@ -108,12 +108,13 @@ def test_run_over_seeds_is_vmapped():
     data, keys = make_data(), jax.random.split(jax.random.key(3), 3)
 
     def trained(key):
-        return fn.run(TASK, fn.init(TASK, key, data[0]), data, steps=10, batch_size=BATCH)[1]["loss"]
+        ts, history = fn.run(TASK, fn.init(TASK, key, data[0]), data, steps=10, batch_size=BATCH)
+        return ts.params, history["loss"]
 
     together = jax.jit(jax.vmap(trained))(keys)
-    alone = jnp.stack([jax.jit(trained)(key) for key in keys])
-    np.testing.assert_allclose(together, alone, rtol=1e-5)
-    assert len(np.unique(together[:, 0])) == 3
+    alone = fn.tree.map(lambda *leaves: jnp.stack(leaves), *(jax.jit(trained)(key) for key in keys))
+    chex.assert_trees_all_close(together, alone, rtol=1e-5, atol=1e-6)
+    assert len(np.unique(together[1][:, 0])) == 3
 
 
 @pytest.mark.leaks

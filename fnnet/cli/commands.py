@@ -71,6 +71,10 @@ Regression = Annotated[
 ]
 Epochs = Annotated[int, typer.Option(help="Passes over the training data.", min=1)]
 BatchSize = Annotated[int, typer.Option(help="Examples in an update.", min=1)]
+Cache = Annotated[
+    Path | None,
+    typer.Option(help="A directory for compiled programs: a second run with it starts sooner.", file_okay=False),
+]
 Seed = Annotated[int, typer.Option(help="Decides the split, the initial weights and the order.", min=0, max=2**31 - 1)]
 
 
@@ -107,10 +111,7 @@ def train(
         Path | None, typer.Option(help="Run directory (default: the next free one of runs/SOURCE, runs/SOURCE-2, ...).")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that --out holds.")] = False,
-    cache: Annotated[
-        Path | None,
-        typer.Option(help="A directory for compiled programs: a second run with it starts sooner.", file_okay=False),
-    ] = None,
+    cache: Cache = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no tables.")] = False,
 ) -> None:
     """Train a network on 70 % of SOURCE, watch 15 %, test on 15 %, and save the run."""

@@ -22,6 +22,7 @@ from fnnet.cli.commands import (
     Act,
     Activation,
     BatchSize,
+    Cache,
     Course,
     Epochs,
     Missing,
@@ -34,6 +35,7 @@ from fnnet.cli.commands import (
     Source,
     Target,
     app,
+    keep_programs,
     parse_hidden,
     with_targets,
 )
@@ -67,6 +69,7 @@ def sweep(
     out: Annotated[
         Path | None, typer.Option(help="Directory of the sweep; if it holds this sweep in part, the rest is run.")
     ] = None,
+    cache: Cache = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No tables.")] = False,
 ) -> None:
     """Train a network for each rate, size and seed on 70 % of SOURCE, and rank them by the loss on 15 %."""
@@ -86,6 +89,8 @@ def sweep(
         "learning_rate": _rates(learning_rate),
     }
     directory = _directory(source, out)
+    if cache is not None:
+        keep_programs(cache)
     dataset = with_targets(
         source, experiments.read_source(source, target, missing=missing.value, regression=regression)
     )

@@ -45,7 +45,8 @@ def first_nonfinite(task: Task, ts: TrainState, data: PyTree, course: Course) ->
 
     The step is made again, and every phase of it looked through: the batch, each named layer's output in the order in
     which they run, the loss, then gradient, update, parameters and the net's state, each by path. Outside the named
-    layers infinities may be meant (a masked attention score): they are not looked at.
+    layers infinities may be meant (a masked attention score): they are not looked at. Of a loop, such as ``fn.repeat``
+    makes, the output alone is.
     """
     # As the run may end in a batch or a state that no later check lets through, each is looked at in this order.
     counts = jax.device_get(_counts(task, course, ts, data))

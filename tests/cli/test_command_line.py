@@ -436,9 +436,10 @@ def test_an_interrupted_run_is_saved(fnnet, monkeypatch, tmp_path, kind, saved):
         assert fnnet("evaluate", "run", "iris")[0] == 0
 
 
-def test_programs_are_kept_in_a_directory(tmp_path):
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_programs_are_kept_in_a_directory(tmp_path, command):
     """With --cache the compiled programs lie there afterwards, and a second run takes them from there."""
-    command = [sys.executable, "-m", "fnnet", "train", "iris", *QUICK, "--cache", "programs"]
+    command = [sys.executable, "-m", "fnnet", command, "iris", *QUICK, "--cache", "programs"]
     environment = os.environ | {"PYTHONPATH": str(pathlib.Path(fn.__file__).parent.parent)}
     kept = []
     for _ in range(2):

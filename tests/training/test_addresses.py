@@ -47,6 +47,11 @@ CASES = {
         {"net": fn.serial(body=fn.remat(fn.serial(fn.dense(4), fn.dense(5, activation=jnp.log))), head=fn.dense(3))},
         micro_batches=2,
     ),
+    "repeat": Case(
+        "activation",
+        "repeat_0",
+        {"net": fn.serial(fn.dense(4), fn.repeat(fn.serial(fn.dense(4), jnp.log), 3), fn.dense(3))},
+    ),
     "ensemble": Case(
         "activation",
         "ensemble_0/log_0",

@@ -74,6 +74,21 @@ def test_rows_that_are_large_make_short_chunks(monkeypatch):
     chex.assert_trees_all_equal(result[:2], whole[:2])
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_trains_through_fit(dtype):
+    """Computed in 16 bits, parameters stay in float32 and the loss falls; a scale that overflows at first ends no run."""
+    net = fn.precision(fn.serial(fn.dense(6), jax.nn.relu, fn.dense(3)), compute=jnp.dtype(dtype))
+    rule = fn.adam(0.05)
+    scaled = dtype == "float16"
+    task = make_task(net=net, optimizer=fn.transforms.dynamic_loss_scale(rule, initial=2.0**24) if scaled else rule)
+    result = fn.fit(task, make_data(), key=jax.random.key(0), steps=60, batch_size=BATCH)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(result.state.params)} == {"float32"}
+    assert result.ended == "steps"
+    assert result.history["loss"][-10:].mean() < 0.8 * result.history["loss"][:3].mean()
+    if scaled:
+        assert 0 < int(result.state.opt_state.skipped) < 20
+
+
 def test_fit_compiles_once():
     """One program serves every length of chunk, and a second fit of the same shapes."""
     chunks._program.cache_clear()

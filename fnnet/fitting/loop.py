@@ -70,7 +70,8 @@ def fit(
     `on_nonfinite`: when the loss, or by the end of a chunk the state, is nan or infinite, the run is made again from
     the chunk's start up to the step that did it. ``"raise"`` raises NonFiniteError, which says in which phase and
     where, and holds the last good state; ``"stop"`` returns that state, with the address in ``Fit.address``; ``"skip"``
-    leaves out each update that is not finite, which is looked for at every step.
+    leaves out each update that is not finite, which is looked for at every step. Then chunks reuse the buffers of the
+    state; else the state from before a chunk is kept until it is known to be finite, one state more in memory.
 
     Ctrl-C or SIGTERM ends the run at the end of the chunk and returns the run so far, with ``ended`` ``"interrupt"``; a
     second one ends it at once.

@@ -292,7 +292,8 @@ def test_impossible_counts(call, message):
         ({"metrics": [fn.metrics.accuracy()]}, TypeError, r"metrics must be a tuple of metrics, .*, got \[Metric"),
         ({"metrics": (fn.metrics.accuracy,)}, TypeError, "metrics must be a tuple of metrics"),
         ({"metrics": (fn.metrics.accuracy(),) * 2}, ValueError, "'accuracy' is the name of two metrics"),
-        ({"metrics": (fn.metrics.accuracy()._replace(name="loss"),)}, ValueError, "'loss' is the name of the loss"),
+        ({"metrics": (fn.metrics.accuracy()._replace(name="loss"),)}, ValueError, "'loss' is the name of a column"),
+        ({"metrics": (fn.metrics.accuracy()._replace(name="step"),)}, ValueError, "'step' is the name of a column"),
     ],
 )
 def test_a_task_of_wrong_parts_is_named(parts, error, message):

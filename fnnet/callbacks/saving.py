@@ -13,6 +13,7 @@ from fnnet import checkpoints
 from fnnet.callbacks.events import Event, Fit
 from fnnet.checkpoints import Snapshot, Writer
 from fnnet.core import TrainState
+from fnnet.errors import DataError
 from fnnet.shapes import check_count
 
 
@@ -45,7 +46,8 @@ def checkpoint(
 
     Law: a run that ended at any moment, or was killed, and is resumed ends in the same state, bit for bit on CPU, as
     one that was left alone. (Early stopping knows no best state from before it was resumed.)
-    Raises: as ``fn.checkpoints.writer``; ValueError for intervals that are none.
+    Raises: as ``fn.checkpoints.writer``; ValueError for intervals that are none; DataError if the run that is resumed
+    had batches of another size, or epochs of another length.
     """
     if seconds is not None and not seconds >= 0:
         raise ValueError(f"checkpoint: seconds must be a number of at least 0, or None, got {seconds!r}")
@@ -54,6 +56,7 @@ def checkpoint(
     stack = ExitStack()
     write: Writer | None = None
     after: int | None = None  # the step of the checkpoint that the run goes on from
+    before: Mapping[str, int] = {}  # the settings of that run
     saved, last = 0.0, -1  # when, and of which step
 
     def begin(after: int | None) -> Writer:
@@ -65,12 +68,13 @@ def checkpoint(
             stack.close()
             write, last = begin(event.step), -1
         if write is not None and event.step != last:
-            write.save(_snapshot(event.so_far(), config), _scores(event, best))
+            write.save(_snapshot(event, config), _scores(event, best))
             saved, last = event.seconds, event.step
 
     def tell(event: Event) -> None:
         nonlocal write, after, saved, last
         if event.kind == "start":
+            _check_settings(before if after is not None else {}, _settings(event))
             write = begin(after)
             saved, last, after = event.seconds, -1 if after is None else after, None
         elif event.kind == "end":
@@ -84,11 +88,11 @@ def checkpoint(
             save(event)
 
     def restore(like: TrainState) -> Fit | None:
-        nonlocal after
+        nonlocal after, before
         snapshot = checkpoints.restore(directory, like)
         if snapshot is None:
             return None
-        after = int(snapshot.state.step)
+        after, before = int(snapshot.state.step), snapshot.config.get("settings", {})
         first = int(snapshot.config.get("first", 0))
         return Fit(
             snapshot.state, dict(snapshot.history), dict(snapshot.metrics), "steps", None, first, snapshot.position
@@ -97,8 +101,24 @@ def checkpoint(
     return Checkpoint(tell, restore)
 
 
-def _snapshot(run: Fit, config: Mapping[str, Any]) -> Snapshot:
-    return Snapshot(run.state, run.history, run.metrics, run.position, {"first": run.first, "config": dict(config)})
+def _snapshot(event: Event, config: Mapping[str, Any]) -> Snapshot:
+    run = event.so_far()
+    known = {"first": run.first, "settings": _settings(event), "config": dict(config)}
+    return Snapshot(run.state, run.history, run.metrics, run.position, known)
+
+
+def _settings(event: Event) -> dict[str, int]:
+    """Return that by which the number of a step says which rows it sees; an epoch that is the whole run has no say."""
+    whole = event.steps_an_epoch == event.steps
+    return {"batch_size": event.batch_size} | ({} if whole else {"steps_an_epoch": event.steps_an_epoch})
+
+
+def _check_settings(before: Mapping[str, int], now: Mapping[str, int]) -> None:
+    for name, value in before.items():
+        if now.get(name, value) != value:
+            problem = f"the run that is resumed has {name} {value}, this one {now[name]}"
+            fix = "resume it with the same data and batch_size, or go on from its state: fit(..., state=result.state)."
+            raise DataError("checkpoint", problem, fix)
 
 
 def _scores(event: Event, best: str | None) -> dict[str, float]:

@@ -13,8 +13,8 @@ from fnnet import checkpoints
 from fnnet.errors import DataError
 
 
-def fit(directory, *, task=TASK, callbacks=(), options=None, **arguments):
-    data = make_data()
+def fit(directory, *, task=TASK, callbacks=(), options=None, rows=None, **arguments):
+    data = tuple(part[:rows] for part in make_data())
     saver = fn.callbacks.checkpoint(directory, **(options or {}))
     arguments = {"key": jax.random.key(0), "epochs": 6, "batch_size": BATCH, "validation": data} | arguments
     return fn.fit(task, data, callbacks=[*callbacks, saver], **arguments)
@@ -93,7 +93,11 @@ def test_what_is_saved_is_whole(tmp_path):
     snapshot = checkpoints.restore(tmp_path / "run", result.state)
     chex.assert_trees_all_equal(snapshot.state, result.state)
     chex.assert_trees_all_equal(snapshot.history, result.history)
-    assert snapshot.config == {"first": 0, "config": {"width": 6}}
+    assert snapshot.config == {
+        "first": 0,
+        "settings": {"batch_size": BATCH, "steps_an_epoch": 5},
+        "config": {"width": 6},
+    }
 
 
 def test_a_directory_of_another_run_is_left_alone(tmp_path):
@@ -146,6 +150,8 @@ OTHERS = {
         "the run that is resumed has other columns: missing",
     ),
     "no validation": ({"validation": None}, r"has the metrics \['val_accuracy', 'val_loss'\], this one \[\]"),
+    "batch size": ({"batch_size": BATCH + 1}, f"has batch_size {BATCH}, this one {BATCH + 1}"),
+    "fewer data": ({"rows": 3 * BATCH}, "has steps_an_epoch 5, this one 3"),
     "metrics": ({"task": make_task(metrics=())}, "other columns: unexpected 'accuracy'"),
 }
 

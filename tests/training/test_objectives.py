@@ -177,6 +177,7 @@ def test_a_scale_comes_down_to_one_and_no_further():
         ({"loss": lambda z, t: {}}, TypeError, "loss: the terms must be a dict of at least one array by name"),
         ({"loss": lambda z, t: {"a": z.mean()}}, fn.errors.ShapeError, r"loss/a: must return one value per example"),
         ({"loss": lambda z, t: fn.Terms({"a": z}, {"loss": z})}, ValueError, "'loss' is the name of a column"),
+        ({"loss": lambda z, t: fn.Terms({"a": z}, {"accuracy": z})}, ValueError, "'accuracy' is the name of a column"),
         ({"penalty": lambda p: jnp.ones(2)}, fn.errors.ShapeError, "penalty: must be one floating-point number"),
         ({"penalty": 0.1}, TypeError, r"task: penalty must be a function \(params\) -> number, or None, got 0.1"),
         (

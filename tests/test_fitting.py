@@ -76,7 +76,7 @@ def test_rows_that_are_large_make_short_chunks(monkeypatch):
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_trains_through_fit(dtype):
-    """Computed in 16 bits, parameters stay in float32 and the loss falls; a scale that overflows at first ends no run."""
+    """Parameters stay in float32 and the loss falls; a scale that overflows at first ends no run."""
     net = fn.precision(fn.serial(fn.dense(6), jax.nn.relu, fn.dense(3)), compute=jnp.dtype(dtype))
     rule = fn.adam(0.05)
     scaled = dtype == "float16"

@@ -45,7 +45,7 @@ def open_directory(directory: str | os.PathLike[str], fingerprint: str) -> Path:
 
 
 def fingerprint(key: Any, points: Sequence[Any], settings: dict[str, Any], shared: PyTree) -> str:
-    """Return the digest of all that a sweep's results depend on but the code of its functions."""
+    """Return the digest of all that a sweep's results depend on but the code of functions that have a name."""
     digest = hashlib.sha256(_stable([points, sorted(settings.items())]).encode())
     for leaf in [jax.random.key_data(key), *jax.tree.leaves(shared)]:
         array = np.ascontiguousarray(leaf)

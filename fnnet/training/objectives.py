@@ -42,8 +42,8 @@ def objective(task: Task, params: Params, state: State, batch: PyTree, key: Key)
     named = {f"loss/{name}": part for name, part in parts.items()} if len(parts) > 1 or "" not in parts else {}
     if "loss/" in named:  # the only term of a loss that names none, beside a penalty
         named["loss/data"] = named.pop("loss/")
-    free_of = {*COLUMNS, *named, *(metric.name for metric in task.metrics)}
-    return Outcome(loss, named | _reported(aux, free_of), new_state, prediction)
+    taken = {*COLUMNS, *named, *(metric.name for metric in task.metrics)}
+    return Outcome(loss, named | _reported(aux, taken), new_state, prediction)
 
 
 def gradients(

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import jax
 import numpy as np
 
-from fnnet.callbacks import Callback, Event
+from fnnet.callbacks import Callback, Event, LogsOnly
 from fnnet.errors import ReadError, needs_extra
 from fnnet.writing import replacing
 
@@ -140,7 +140,7 @@ def tensorboard(directory: str | os.PathLike[str], *, chunks: bool = False) -> C
             writer.close()
             writer = None
 
-    return callback
+    return LogsOnly(callback)
 
 
 def _listener(start: Callable[[Event], None], add: Callable[[Row], None], chunks: bool) -> Callback:
@@ -150,7 +150,7 @@ def _listener(start: Callable[[Event], None], add: Callable[[Row], None], chunks
         elif _is_told(event, chunks):
             add(_row(event))
 
-    return callback
+    return LogsOnly(callback)
 
 
 def _is_told(event: Event, chunks: bool) -> bool:

@@ -89,15 +89,18 @@ def test_half_precision_trains_through_fit(dtype):
         assert 0 < int(result.state.opt_state.skipped) < 20
 
 
-def test_fit_compiles_once():
+@pytest.mark.parametrize(
+    ("lengths", "listeners", "steps_a_block"), [((3, 9), [lambda event: None], 1), ((20, 50), [], 10)]
+)
+def test_fit_compiles_once(lengths, listeners, steps_a_block):
     """One program serves every length of chunk, and a second fit of the same shapes."""
     chunks._program.cache_clear()
-    for steps in (3, 9):
-        fn.fit(TASK, make_data(), key=jax.random.key(0), steps=steps, batch_size=BATCH)
+    for steps in lengths:
+        fn.fit(TASK, make_data(), key=jax.random.key(0), steps=steps, batch_size=BATCH, callbacks=listeners)
     assert chunks._program.cache_info().currsize == 1
     course = training.check_course(TASK, make_data(), BATCH, None, None, 1, fn.Record(), "go_on")
     held = tuple(sorted(["grad_norm", "param_norm", *(metric.name for metric in TASK.metrics)]))
-    program = chunks._program(TASK, course, held, 1, True)
+    program = chunks._program(TASK, course, held, steps_a_block, True)
     assert chunks._program.cache_info().currsize == 1
     assert program._cache_size() == 1
 
@@ -113,7 +116,7 @@ def test_fit_traces_a_step_twice():
     task = fn.Task(fn.dense(1), loss, fn.sgd(0.1))
     data = jnp.ones((8, 2)), jnp.ones((8, 1))
     counts = []
-    for steps in (3, 5):
+    for steps in (10, 30):
         fn.fit(task, data, key=jax.random.key(0), steps=steps, batch_size=2)
         counts.append(len(traced))
     assert counts == [3, 4]
@@ -221,6 +224,42 @@ def test_events_come_in_order():
     assert set(kinds[1:-1]) == {"chunk", "epoch"}
     assert [event.step for event in events] == sorted(event.step for event in events)
     assert events[-1].steps == 10
+
+
+@pytest.mark.leaks
+@pytest.mark.parametrize("capacity", [1, 7, 4096])
+def test_short_epochs_are_made_at_once(capacity, monkeypatch):
+    """Without validation, and with callbacks that look at logs alone, chunks go on; all else is the same."""
+    monkeypatch.setattr(chunks, "CAPACITY", capacity)
+    monkeypatch.setattr(loop, "_SECONDS_A_CHUNK", 3600.0)
+    chunks._program.cache_clear()
+    told, cut = [], []
+    options = {"key": jax.random.key(0), "steps": 93, "batch_size": BATCH}
+    listeners = [callbacks.LogsOnly(told.append), callbacks.progress(stream=io.StringIO())]
+    at_once = fn.fit(TASK, make_data(), callbacks=listeners, **options)
+    one_by_one = fn.fit(TASK, make_data(), callbacks=[cut.append], **options)
+    chunks._program.cache_clear()
+    chex.assert_trees_all_equal(at_once, one_by_one)
+    np.testing.assert_array_equal(at_once.metrics["step"], [*range(5, 93, 5), 93])
+    means = [part.mean(dtype=np.float64) for part in np.split(at_once.history["loss"], range(5, 93, 5))]
+    np.testing.assert_allclose(at_once.metrics["loss"], means, rtol=1e-12)
+    epochs = [[(e.kind, e.step, e.logs) for e in events if e.kind in ("epoch", "end")] for events in (told, cut)]
+    assert epochs[0] == epochs[1]
+    assert [event.step for event in told] == sorted(event.step for event in told)
+    chunks_made = [sum(event.kind == "chunk" for event in events) for events in (told, cut)]
+    assert chunks_made == {1: [93, 93], 7: [16, 20], 4096: [3, 20]}[capacity]
+
+
+def test_epochs_before_what_is_not_finite_are_in_the_table():
+    """Whether or not chunks end with epochs: the row of the epoch that broke off is left out."""
+    x, y = make_data()
+    task = make_task(optimizer=fn.sgd(lambda step: jnp.where(step < 12, 0.1, jnp.nan)))
+    options = {"key": jax.random.key(0), "steps": 40, "batch_size": BATCH, "on_nonfinite": "stop"}
+    runs = [fn.fit(task, (x, y), callbacks=listeners, **options) for listeners in ([], [lambda event: None])]
+    chex.assert_trees_all_equal(*(run._replace(address=None, ended="") for run in runs))
+    assert runs[0].address == runs[1].address
+    assert runs[0].metrics["step"].tolist() == [5, 10]
+    assert len(runs[0].history["loss"]) == 12
 
 
 def test_no_step_is_no_change():

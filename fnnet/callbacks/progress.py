@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any, TextIO
 
-from fnnet.callbacks.events import Callback, Event
+from fnnet.callbacks.events import Callback, Event, LogsOnly
 
 
 def progress(title: str = "training", *, stream: TextIO | None = None) -> Callback:
@@ -84,7 +84,7 @@ def _lines(title: str, stream: TextIO) -> Callback:
             stream.write(f"{title}: epoch {epoch:.4g}/{epochs:.4g}  {describe(event.logs)}{rate}\n")
             stream.flush()
 
-    return callback
+    return LogsOnly(callback)
 
 
 def _bar(title: str, console: Any) -> Callback:
@@ -128,4 +128,4 @@ def _bar(title: str, console: Any) -> Callback:
         if event.kind == "end":
             live.stop()
 
-    return callback
+    return LogsOnly(callback)

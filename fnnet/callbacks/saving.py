@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from typing import Any, Literal, NamedTuple, cast
+from dataclasses import dataclass
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -17,7 +19,8 @@ from fnnet.errors import DataError
 from fnnet.shapes import check_count
 
 
-class Checkpoint(NamedTuple):
+@dataclass(frozen=True)
+class Checkpoint:
     """A callback that saves, and what ``fit(..., resume=True)`` restores from; made by `checkpoint`."""
 
     tell: Callable[[Event], None]
@@ -45,80 +48,99 @@ def checkpoint(
     best. `config`: what else is to be known of the run, of what JSON has. Needs Orbax (``pip install 'fnnet[io]'``).
 
     Law: a run that ended at any moment, or was killed, and is resumed ends in the same state, bit for bit on CPU, as
-    one that was left alone. (Early stopping knows no best state from before it was resumed.)
+    one that was left alone.
     Raises: as ``fn.checkpoints.writer``; ValueError for intervals that are none; DataError if the run that is resumed
-    had batches of another size, or epochs of another length.
+    had another batch size, number of micro-batches, sampler or transform, or epochs of another length.
     """
     if seconds is not None and not seconds >= 0:
         raise ValueError(f"checkpoint: seconds must be a number of at least 0, or None, got {seconds!r}")
     if epochs is not None:
         check_count("checkpoint", "epochs", epochs)
-    stack = ExitStack()
-    write: Writer | None = None
-    after: int | None = None  # the step of the checkpoint that the run goes on from
-    before: Mapping[str, int] = {}  # the settings of that run
-    saved, last = 0.0, -1  # when, and of which step
+    sign = 1 if mode == "min" else -1
+    stack, now = ExitStack(), _Saving()
 
-    def begin(after: int | None) -> Writer:
-        return stack.enter_context(checkpoints.writer(directory, after=after, keep=keep, best=best, mode=mode))
+    def begin(after: int | None) -> None:
+        now.write = stack.enter_context(checkpoints.writer(directory, after=after, keep=keep, best=best, mode=mode))
+        now.last = -1 if after is None else after
+
+    def start(event: Event) -> None:
+        if now.resumed is not None:
+            _check_settings(now.resumed.config.get("settings", {}), event.settings)
+        begin(None if now.resumed is None else int(now.resumed.state.step))
+        column = sign * np.asarray(event.so_far().metrics.get(best or "", []), np.float64)
+        now.seconds, now.least, now.resumed = (
+            event.seconds,
+            np.min(column, initial=np.inf, where=np.isfinite(column)),
+            None,
+        )
 
     def save(event: Event) -> None:
-        nonlocal write, saved, last
-        if write is not None and event.step < last:  # a callback has put an earlier state in place
+        if now.write is not None and event.step < now.last:  # a callback has put an earlier state in place
             stack.close()
-            write, last = begin(event.step), -1
-        if write is not None and event.step != last:
-            write.save(_snapshot(event, config), _scores(event, best))
-            saved, last = event.seconds, event.step
+            begin(event.step)
+            now.last = -1
+        if now.write is not None and event.step != now.last:
+            now.write.save(_snapshot(event, config), _scores(event, best))
+            now.seconds, now.last = event.seconds, event.step
+
+    def end(event: Event) -> None:
+        try:
+            if event.so_far().ended != "error":
+                save(event)
+        finally:
+            now.write = None
+            stack.close()
 
     def tell(event: Event) -> None:
-        nonlocal write, after, saved, last
+        score = sign * _score(event, best)
         if event.kind == "start":
-            _check_settings(before if after is not None else {}, _settings(event))
-            write = begin(after)
-            saved, last, after = event.seconds, -1 if after is None else after, None
+            start(event)
         elif event.kind == "end":
-            try:
-                if event.so_far().ended != "error":
-                    save(event)
-            finally:
-                write = None
-                stack.close()
-        elif _due(event, epochs, seconds, saved) or (best is not None and _is_best(event, best, mode)):
+            end(event)
+        elif score < now.least or _due(event, epochs, seconds, now.seconds):
             save(event)
+        now.least = min(now.least, score)
 
     def restore(like: TrainState) -> Fit | None:
-        nonlocal after, before
-        snapshot = checkpoints.restore(directory, like)
+        now.resumed = snapshot = checkpoints.restore(directory, like)
         if snapshot is None:
             return None
-        after, before = int(snapshot.state.step), snapshot.config.get("settings", {})
+        history, metrics = dict(snapshot.history), dict(snapshot.metrics)
         first = int(snapshot.config.get("first", 0))
-        return Fit(
-            snapshot.state, dict(snapshot.history), dict(snapshot.metrics), "steps", None, first, snapshot.position
-        )
+        return Fit(snapshot.state, history, metrics, first=first, position=snapshot.position, kept=snapshot.kept)
 
     return Checkpoint(tell, restore)
 
 
+@dataclass
+class _Saving:
+    """What changes while the checkpoints of a run are written."""
+
+    write: Writer | None = None
+    resumed: Snapshot | None = None  # that the run goes on from
+    seconds: float = 0.0  # when the last one was saved
+    last: int = -1  # its step
+    least: float = math.inf  # the best score so far
+
+
 def _snapshot(event: Event, config: Mapping[str, Any]) -> Snapshot:
     run = event.so_far()
-    known = {"first": run.first, "settings": _settings(event), "config": dict(config)}
-    return Snapshot(run.state, run.history, run.metrics, run.position, known)
+    known = {"first": run.first, "settings": dict(event.settings), "config": dict(config)}
+    return Snapshot(run.state, run.history, run.metrics, run.position, known, run.kept)
 
 
-def _settings(event: Event) -> dict[str, int]:
-    """Return that by which the number of a step says which rows it sees; an epoch that is the whole run has no say."""
-    whole = event.steps_an_epoch == event.steps
-    return {"batch_size": event.batch_size} | ({} if whole else {"steps_an_epoch": event.steps_an_epoch})
-
-
-def _check_settings(before: Mapping[str, int], now: Mapping[str, int]) -> None:
+def _check_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     for name, value in before.items():
         if now.get(name, value) != value:
-            problem = f"the run that is resumed has {name} {value}, this one {now[name]}"
-            fix = "resume it with the same data and batch_size, or go on from its state: fit(..., state=result.state)."
-            raise DataError("checkpoint", problem, fix)
+            counted = isinstance(value, int)
+            differ = f"{name} {value}, this one {now[name]}" if counted else f"another {name} than this one"
+            fix = "resume it with what it was begun with, or go on from its state: fit(..., state=result.state)."
+            raise DataError("checkpoint", f"the run that is resumed has {differ}", fix)
+
+
+def _score(event: Event, best: str | None) -> float:
+    value = event.logs.get(best, math.nan) if event.kind == "epoch" and best is not None else math.nan
+    return float(value) if not np.ndim(value) and math.isfinite(value) else math.nan
 
 
 def _scores(event: Event, best: str | None) -> dict[str, float]:
@@ -134,10 +156,3 @@ def _due(event: Event, epochs: int | None, seconds: float | None, saved: float) 
     by_time = seconds is not None and event.seconds - saved >= seconds
     by_epochs = event.kind == "epoch" and epochs is not None
     return by_time or (by_epochs and (event.step // event.steps_an_epoch) % cast(int, epochs) == 0)
-
-
-def _is_best(event: Event, best: str, mode: str) -> bool:
-    if event.kind != "epoch":
-        return False
-    values = np.asarray(event.so_far().metrics.get(best, [np.nan]), np.float64) * (1 if mode == "min" else -1)
-    return bool(np.isfinite(values[-1])) and values[-1] <= np.nanmin(values)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import math
+from collections.abc import Set
+from functools import partial, reduce
+from typing import Any, Literal, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from fnnet.callbacks.events import Callback, Decision, Event
-from fnnet.core import TrainState
+from fnnet.callbacks.events import Callback, Decision, Event, LogsOnly
 from fnnet.errors import DataError, near_matches
 from fnnet.shapes import check_count
 
@@ -26,8 +26,10 @@ def early_stopping(
 
     Better is less (``"min"``) or more (``"max"``) than the best by more than `min_delta`; a value that is not finite is
     never better. With `restore_best` the run ends, however it does, with the state of its best epoch, the first of
-    equals; of a run that was resumed, of the best since then, unless none was better than before.
+    equals. It is in ``Fit.kept`` by the name of the monitor, and in checkpoints.
 
+    Law: a run that is resumed ends where one that was left alone ends, with the same state; one that had ended already
+    ends at once.
     Raises: ValueError for counts and modes that are none; DataError, at the first epoch, if there is no `monitor`.
 
     >>> task, x = fn.Task(fn.dense(1), fn.losses.squared_error, fn.sgd(0.0)), jnp.ones((4, 1))
@@ -41,37 +43,49 @@ def early_stopping(
         raise ValueError(f"early_stopping: mode must be 'min' or 'max', got {mode!r}")
     if not min_delta >= 0:
         raise ValueError(f"early_stopping: min_delta must be a number of at least 0, got {min_delta!r}")
-    best: TrainState | None = None
+    sign = 1 if mode == "min" else -1
+    best = _Best()
 
     def callback(event: Event) -> Decision | None:
         nonlocal best
-        if event.kind == "start":
-            best = None
-        if event.kind == "epoch":
-            values = _column(event.so_far().metrics, monitor) * (1 if mode == "min" else -1)
-            place = best_place(values, min_delta)
-            if place == len(values) - 1 and restore_best:
-                best = jax.tree.map(jnp.copy, event.state)
-            return Decision(stop=len(values) - 1 - place >= patience)
-        if event.kind == "end" and best is not None:
-            return Decision(state=best)
-        return None
+        if event.kind == "chunk":
+            return None
+        if event.kind == "end":
+            return Decision(state=event.so_far().kept.get(monitor) if restore_best else None)
+        if event.kind == "start":  # of a run that was resumed, too
+            metrics = event.so_far().metrics
+            values = sign * _column(metrics, monitor) if metrics else np.zeros(0)
+            best = best_of(values, min_delta)
+            is_now = best.seen > 0 and int(metrics["step"][-1]) == event.step
+        else:
+            best, is_now = _after(best, sign * _number(event.logs, monitor), min_delta), True
+        keep = {monitor: event.state} if restore_best and is_now and best.place == best.seen - 1 else {}
+        return Decision(stop=best.seen - 1 - best.place >= patience, keep=keep)
 
     return callback
 
 
-def best_place(values: np.ndarray, min_delta: float = 0.0) -> int:
-    """Return the index of the last value that was less than all before it by more than `min_delta`, 0 if none was.
+class _Best(NamedTuple):
+    """Of so many values the place of the best one, 0 if none was finite, and that value, then infinite."""
 
-    >>> from fnnet.callbacks.stopping import best_place
-    >>> best_place(np.array([3.0, np.nan, 2.0, 1.99]), min_delta=0.1)
-    2
+    seen: int = 0
+    place: int = 0
+    value: float = math.inf
+
+
+def best_of(values: np.ndarray, min_delta: float = 0.0) -> _Best:
+    """Return the last value that was less than all before it by more than `min_delta`, and its place.
+
+    >>> from fnnet.callbacks.stopping import best_of
+    >>> best_of(np.array([3.0, np.nan, 2.0, 1.99]), min_delta=0.1)
+    _Best(seen=4, place=2, value=2.0)
     """
-    place, best = 0, np.inf
-    for index, value in enumerate(values):
-        if np.isfinite(value) and (value < best - min_delta if np.isfinite(best) else True):
-            place, best = index, value
-    return place
+    return reduce(partial(_after, min_delta=min_delta), values.tolist(), _Best())
+
+
+def _after(best: _Best, value: float, min_delta: float) -> _Best:
+    is_better = math.isfinite(value) and (value < best.value - min_delta or best.value == math.inf)
+    return _Best(best.seen + 1, *((best.seen, value) if is_better else (best.place, best.value)))
 
 
 def time_limit(seconds: float) -> Callback:
@@ -85,13 +99,23 @@ def time_limit(seconds: float) -> Callback:
     """
     if not seconds > 0:
         raise ValueError(f"time_limit: seconds must be a number above 0, got {seconds!r}")
-    return lambda event: event.seconds >= seconds
+    return LogsOnly(lambda event: event.seconds >= seconds)
+
+
+def _number(logs: dict[str, Any], monitor: str) -> float:
+    scalars = {name: value for name, value in logs.items() if not np.ndim(value) and not isinstance(value, dict)}
+    _check_monitor(monitor, scalars.keys())
+    return float(scalars[monitor])
 
 
 def _column(metrics: dict[str, Any], monitor: str) -> np.ndarray:
-    known = {name: column for name, column in metrics.items() if getattr(column, "ndim", 0) == 1}
-    if monitor not in known or monitor in ("epoch", "step"):
-        others = known.keys() - {"epoch", "step"}
+    columns = {name: column for name, column in metrics.items() if getattr(column, "ndim", 0) == 1}
+    _check_monitor(monitor, columns.keys())
+    return columns[monitor].astype(np.float64)
+
+
+def _check_monitor(monitor: str, known: Set[str]) -> None:
+    others = known - {"epoch", "step"}
+    if monitor not in others:
         fix = near_matches(monitor, others) + ("; val_ metrics need validation data." if "val_" in monitor else ".")
         raise DataError("early_stopping", f"there is no metric {monitor!r}", fix)
-    return known[monitor].astype(np.float64)

@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from importlib import metadata
 from typing import Any, NamedTuple
@@ -45,7 +45,7 @@ class Manifest(NamedTuple):
     """Everything of a checkpoint but its arrays, which are in `records` by name.
 
     `history` and `metrics` are nested dicts with the names of arrays as leaves. `position` is as the user gave it.
-    `scores` are the numbers by which the best checkpoint is chosen.
+    `scores` are the numbers by which the best checkpoint is chosen. `kept` are the names of further states.
     """
 
     step: int
@@ -56,6 +56,7 @@ class Manifest(NamedTuple):
     config: Mapping[str, Any]
     scores: dict[str, float]
     versions: dict[str, str]
+    kept: Sequence[str] = ()
     format: int = FORMAT
 
 

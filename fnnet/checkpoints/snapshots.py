@@ -25,7 +25,8 @@ class Snapshot(NamedTuple):
     """Everything of a run at one step.
 
     `history` and `metrics` are nested dicts of arrays on the host, of any lengths. `position` is where a stream of data
-    stands: a dict of what JSON has. `config` is the user's, of what JSON has; its tuples come back as lists.
+    stands: a dict of what JSON has. `config` is the user's, of what JSON has; its tuples come back as lists. `kept` are
+    states like `state`, by name. `versions`, of the libraries, are those of the process that saved it.
     """
 
     state: TrainState
@@ -33,6 +34,8 @@ class Snapshot(NamedTuple):
     metrics: Mapping[str, Any] = {}
     position: Mapping[str, Any] | None = None
     config: Mapping[str, Any] = {}
+    kept: Mapping[str, TrainState] = {}
+    versions: Mapping[str, str] = {}
 
 
 def restore(directory: str | os.PathLike[str], like: TrainState, *, step: int | None = None) -> Snapshot | None:
@@ -117,6 +120,8 @@ def encoded(where: str, snapshot: Snapshot, scores: Mapping[str, float]) -> tupl
     Raises: DataError, naming the path, for what cannot be stored.
     """
     leaves = _named(where, "state", snapshot.state)
+    for number, ts in enumerate(snapshot.kept.values()):
+        leaves |= _named(where, f"kept/{number}", ts)
     history, metrics = (_skeleton(where, part, getattr(snapshot, part), leaves) for part in ("history", "metrics"))
     for part, value in (("config", snapshot.config), ("position", snapshot.position)):
         manifests.check_json(where, part, value)
@@ -140,20 +145,28 @@ def encoded(where: str, snapshot: Snapshot, scores: Mapping[str, float]) -> tupl
         config=snapshot.config,
         scores={name: float(value) for name, value in scores.items()},
         versions=manifests.versions(),
+        kept=list(snapshot.kept),
     )
     return arrays, manifest
 
 
 def _restored(ocp: Any, path: Path, like: TrainState) -> Snapshot:
     manifest = read_manifest(ocp, path)
-    records = {name: known for name, known in manifest.records.items() if name.startswith("state/")}
-    _check_width(path, records)
-    _check_like(path, records, like)
+    roots = ["state", *(f"kept/{number}" for number in range(len(manifest.kept)))]
+    for root in roots:
+        records = {name: known for name, known in manifest.records.items() if name.startswith(f"{root}/")}
+        _check_width(path, records)
+        _check_like(path, root, records, like)
     arrays = read_arrays(ocp, path, manifest)
-    leaves = [_on_device(arrays[name], manifest.records[name]) for name in _named("restore", "state", like)]
-    state = jax.tree.unflatten(jax.tree.structure(like), leaves)
+    state, *kept = (_state(root, like, arrays, manifest) for root in roots)
     history, metrics = (_filled(skeleton, arrays) for skeleton in (manifest.history, manifest.metrics))
-    return Snapshot(state, history, metrics, manifest.position, manifest.config)
+    named = dict(zip(manifest.kept, kept, strict=True))
+    return Snapshot(state, history, metrics, manifest.position, manifest.config, named, manifest.versions)
+
+
+def _state(root: str, like: TrainState, arrays: Mapping[str, np.ndarray], manifest: Manifest) -> TrainState:
+    leaves = [_on_device(arrays[name], manifest.records[name]) for name in _named("restore", root, like)]
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
 def _whole(ocp: Any, directory: Path) -> Iterator[Manifest]:
@@ -174,8 +187,8 @@ def _check_width(path: Path, records: Mapping[str, Record]) -> None:
             raise ReadError(str(path), f"{name} is {known.dtype}, which needs x64", fix)
 
 
-def _check_like(path: Path, records: Mapping[str, Record], like: TrainState) -> None:
-    got = {name.removeprefix("state/"): manifests.type_name(known) for name, known in records.items()}
+def _check_like(path: Path, root: str, records: Mapping[str, Record], like: TrainState) -> None:
+    got = {name.removeprefix(f"{root}/"): manifests.type_name(known) for name, known in records.items()}
     expected = {name: tree.type_name(leaf) for name, leaf in tree.flatten(like).items()}
     if difference := tree.unlike(got, expected, most=20):
         fix = "restore it into a state of the task that was saved, or start anew in another directory."

@@ -20,7 +20,6 @@ CAPACITY = 4096
 """The most steps a chunk may have, if its buffers of rows are not too large."""
 
 _BYTES = 16 * 2**20  # the most that the rows of a chunk take, but for one row
-_MOST_IN_A_BLOCK = 32
 _LARGE = 16 * 2**20  # bytes that a step reads, beside which a test of the loop's end is nothing
 
 
@@ -43,8 +42,8 @@ def capacity(row: PyTree) -> int:
     return max(1, min(CAPACITY, _BYTES // tree.nbytes(row)))
 
 
-def block(*numbers: int, size: int = 0) -> int:
-    """Return how many steps are made between two tests of the loop's end: a divisor of all `numbers`, of at most 32.
+def block(*numbers: int, size: int = 0, most: int = 32) -> int:
+    """Return how many steps are made between two tests of the loop's end: a divisor of all `numbers`, at most `most`.
 
     On CPU a loop whose length is known when it is compiled costs less a step at small batches than one whose length is
     traced; so the loop of traced length is made of blocks of known length. Steps that read many bytes, `size`, are
@@ -57,7 +56,7 @@ def block(*numbers: int, size: int = 0) -> int:
     if size > _LARGE:
         return 1
     whole = math.gcd(*numbers)
-    return max(n for n in range(1, _MOST_IN_A_BLOCK + 1) if whole % n == 0) if whole else 1
+    return max(n for n in range(1, most + 1) if whole % n == 0) if whole else 1
 
 
 class Row(NamedTuple):

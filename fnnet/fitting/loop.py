@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from fnnet import sampling, training, tree
-from fnnet.callbacks import Callback, Decision, Event, Fit, Kind
+from fnnet import fingerprints, sampling, training, tree
+from fnnet.callbacks import Callback, Decision, Event, Fit, Kind, LogsOnly
 from fnnet.core import Key, Task, TrainState
 from fnnet.data.streams import Position
 from fnnet.errors import DataError, NonFiniteError, StreamError, inside
@@ -30,6 +30,7 @@ from fnnet.training.records import RECORD
 from fnnet.training.runs import Transform
 
 _SECONDS_A_CHUNK = 0.5  # between two words to the host
+_ROUND = 10  # steps of a block that is not to end with its epoch
 _SECONDS_A_BLOCK = 2.0  # at most, or steps are made one by one
 
 
@@ -61,8 +62,9 @@ def fit(
     Starts afresh from `key`, or goes on from `state` (which is left as it is). After each epoch the loss and the task's
     metrics are taken on `validation`, arrays or a stream, if there is one; of the state that ``evaluated(state)``
     returns, if it is given (``fn.transforms.with_average`` for the averaged parameters). `callbacks` are functions of
-    an ``fnnet.callbacks.Event``, told between chunks; one that returns True ends the run there. `sampler`, `transform`,
-    `micro_batches` and `record` are as in ``fn.run``.
+    an ``fnnet.callbacks.Event``, told between chunks; one that returns True ends the run there. A chunk ends with its
+    epoch if there are validation data, or callbacks other than ``fn.callbacks.LogsOnly``; else it may hold several.
+    `sampler`, `transform`, `micro_batches` and `record` are as in ``fn.run``.
 
     `resume`: go on from the last whole checkpoint of the ``fn.callbacks.checkpoint`` among the callbacks, if there is
     one, with its history; `epochs` or `steps` count from the start of the run that it is of.
@@ -119,12 +121,19 @@ def fit(
     first, at = before.first, int(before.state.step)
     last = first + (count if epochs is None else count * cast(int, feed.per_epoch))
     per_epoch = feed.per_epoch or max(1, last)  # a stream of unknown length is one epoch
-    steps_a_block = chunks.block(*(n for n in (per_epoch, at, last) if n), size=_bytes_a_step(ts, feed))
-    listeners, now = tuple(callbacks), time.perf_counter()
-    plan = _Plan(task, course, row, first, last, per_epoch, steps_a_block, on_nonfinite, evaluated, listeners, now)
-    begun = [_begun(before, on_nonfinite)]
+    by_epoch = measured is not None or not all(isinstance(callback, LogsOnly) for callback in callbacks)
+    steps_a_block = _steps_a_block(at, last, per_epoch, by_epoch, _bytes_a_step(ts, feed))
+    plan = _Plan(
+        task, course, row, first, at, last, per_epoch, by_epoch, steps_a_block, on_nonfinite, evaluated,
+        tuple(callbacks), _settings(course, per_epoch, last), time.perf_counter(),
+    )  # fmt: skip
+    begun = [_begun(plan, before)]
     del ts, before  # `_train` empties the list: nothing keeps the first state, which may be large, alive
     return _train(plan, begun, feed, measured)
+
+
+Pieces: TypeAlias = tuple[dict[str, Any], ...]
+"""Columns in pieces, each longer than the one after it: there are few, and no row is copied often."""
 
 
 class _Plan(NamedTuple):
@@ -134,12 +143,15 @@ class _Plan(NamedTuple):
     course: Course
     row: chunks.Row
     first: int  # the updates made before the run
+    begun: int  # the step that it goes on from, if it is resumed another
     last: int  # the step that it ends with
     per_epoch: int
+    by_epoch: bool  # whether a chunk ends with its epoch
     steps_a_block: int
     on_nonfinite: str
     evaluated: Any
     callbacks: tuple[Callback, ...]
+    settings: Mapping[str, Any]
     start: float  # seconds on the clock
 
 
@@ -148,10 +160,10 @@ class _Progress(NamedTuple):
 
     ts: TrainState
     at: int
-    pieces: tuple[dict[str, Any], ...]  # of the history
-    metrics: dict[str, Any]  # of the run that this one resumes
-    table: tuple[dict[str, Any], ...] = ()
-    untold: tuple[np.ndarray, ...] = ()  # the losses of the steps that the table does not cover yet
+    pieces: Pieces  # of the history
+    table: Pieces  # of the metrics
+    untold: tuple[np.ndarray, ...]  # the losses of the last steps, which the table does not cover yet
+    kept: Mapping[str, TrainState] = {}
     ended: Any = "error"
     address: training.Address | None = None
     position: Position | None = None  # of a stream
@@ -173,11 +185,9 @@ def _train(plan: _Plan, begun: list[_Progress], feed: Feed, measured: Measured |
                     now = now._replace(error=window.error)
                 else:
                     now, pace = _advance(plan, now, window, pace)
-                    if now.address is not None:
-                        break
-                    now, stop = _tell(plan, now, "chunk", {"loss": _mean(now.pieces[-1]["loss"])})
-                if over or now.at % plan.per_epoch == 0 or now.at == plan.last:
-                    now, wanted = _end_epoch(plan, now, measured)
+                    now, stop = _tell_chunk(plan, now)
+                if over or (now.address is None and (now.at % plan.per_epoch == 0 or now.at == plan.last)):
+                    now, wanted = _end_epochs(plan, now, np.array([now.at]), measured)
                     stop = stop or wanted
                 if over:
                     break
@@ -201,21 +211,30 @@ def _train(plan: _Plan, begun: list[_Progress], feed: Feed, measured: Measured |
 
 
 def _last(now: _Progress) -> dict[str, Any]:
-    return now.table[-1] if now.table else {}
+    return _row(now.table[-1], -1) if now.table else {}
 
 
-def _begun(before: Fit, on_nonfinite: str) -> _Progress:
-    ts, history, metrics = before.state, before.history, before.metrics
-    covered = np.max(metrics.get("step", 0), initial=0)
-    untold = (history["loss"][history["step"] > covered],)
-    return _Progress(
-        _given(ts, on_nonfinite), int(ts.step), (history,), metrics, untold=untold, position=before.position
-    )
+def _begun(plan: _Plan, before: Fit) -> _Progress:
+    pieces, table = (before.history,), (before.metrics,) if before.metrics else ()
+    untold = _untold(pieces, table, plan.begun, plan.per_epoch)
+    ts = _own(plan, before.state)
+    return _Progress(ts, plan.begun, pieces, table, untold, before.kept, position=before.position)
 
 
-def _given(ts: TrainState, on_nonfinite: str) -> TrainState:
-    """Return a state that is somebody's as one that chunks may be given: a copy if they reuse its buffers."""
-    return jax.tree.map(jnp.copy if on_nonfinite == "skip" else jnp.asarray, ts)
+def _own(plan: _Plan, ts: TrainState) -> TrainState:
+    """Return a state as one that is the run's alone: a copy if chunks reuse the buffers of theirs."""
+    return jax.tree.map(jnp.copy if plan.on_nonfinite == "skip" else jnp.asarray, ts)
+
+
+def _untold(pieces: Pieces, table: Pieces, at: int, per_epoch: int) -> tuple[np.ndarray]:
+    """Return the losses of the steps up to `at` that no row of the table covers: of each step the last time."""
+    told = int(table[-1]["step"][-1]) if table else 0
+    covered = told if told <= at else at - at % per_epoch
+    history = _joined(pieces)
+    new = history["step"] > covered
+    losses = dict(zip(history["step"][new].tolist(), history["loss"][new], strict=True))
+    steps = list(itertools.takewhile(losses.__contains__, range(at, covered, -1)))
+    return (np.array([losses[step] for step in reversed(steps)], history["loss"].dtype),)
 
 
 def _reason(plan: _Plan, now: _Progress, stop: bool, interrupted: bool) -> str:
@@ -229,7 +248,9 @@ def _reason(plan: _Plan, now: _Progress, stop: bool, interrupted: bool) -> str:
 def _advance(plan: _Plan, now: _Progress, window: Window, pace: int) -> tuple[_Progress, int]:
     """Make the next chunk of steps, about as long as `pace`, and return the pace of the one after it."""
     most = min(window.until, plan.last) - now.at
-    length = min(pace, chunks.capacity(plan.row.blank), most, plan.per_epoch - now.at % plan.per_epoch)
+    length = min(pace, chunks.capacity(plan.row.blank), most)
+    if plan.by_epoch:
+        length = min(length, plan.per_epoch - now.at % plan.per_epoch)
     in_blocks = length - length % plan.steps_a_block
     now, seconds = _made(plan, now, window, plan.steps_a_block if in_blocks else 1, in_blocks or length)
     return now, _next_pace(in_blocks or length, seconds, plan.steps_a_block)
@@ -243,7 +264,7 @@ def _made(plan: _Plan, now: _Progress, window: Window, steps_a_block: int, lengt
     options: dict[str, Any] = {"last": last, "until_nonfinite": watched}
     began = time.perf_counter()
     chunk = chunks.run_chunk(task, course, plan.row, steps_a_block, now.ts, window.data, length, **options)
-    if len(now.pieces) == 1:
+    if now.at == plan.begun:
         began = time.perf_counter()  # the first call has compiled the program, but does not wait for what it computes
     rows, made, fine = jax.device_get((chunk.rows, chunk.made, chunk.fine))
     seconds = time.perf_counter() - began
@@ -254,7 +275,7 @@ def _made(plan: _Plan, now: _Progress, window: Window, steps_a_block: int, lengt
         made = int(ts.step) - now.at
         rows = tree.map(lambda column: column[:made], rows)
         address = address or training.Address(int(ts.step), "unknown", "", 0, 0)
-    pieces, untold = (*now.pieces, rows), (*now.untold, rows["loss"])
+    pieces, untold = _with(now.pieces, rows), (*now.untold, rows["loss"])
     now = now._replace(ts=ts, at=now.at + int(made), pieces=pieces, untold=untold)
     return now._replace(address=address, position=window.position), seconds
 
@@ -270,41 +291,80 @@ def _next_pace(length: int, seconds: float, steps_a_block: int) -> int:
     return max(steps_a_block, pace - pace % steps_a_block)
 
 
-def _end_epoch(plan: _Plan, now: _Progress, measured: Measured | None) -> tuple[_Progress, bool]:
-    """Add a row to the table, of the steps since the last one, and tell it; nothing if there were none."""
+def _tell_chunk(plan: _Plan, now: _Progress) -> tuple[_Progress, bool]:
+    """Tell the epochs that ended within the chunk, and the chunk unless it ended with what is not finite."""
+    chunk = now.untold[-1]
+    done = now.at if now.address is None else now.at + 1  # an epoch that ends with the chunk is told after it
+    first = (now.at - len(chunk)) // plan.per_epoch + 1
+    ends = np.arange(first * plan.per_epoch, done, plan.per_epoch)
+    now, stop = _end_epochs(plan, now, ends, None)
+    if now.address is not None:
+        return now, stop
+    now, wanted = _tell(plan, now, "chunk", {"loss": float(_means(chunk, np.array([len(chunk)]))[0])})
+    return now, stop or wanted
+
+
+def _end_epochs(plan: _Plan, now: _Progress, ends: np.ndarray, measured: Measured | None) -> tuple[_Progress, bool]:
+    """Add a row to the table for each step of `ends`, of the steps since the one before, and tell them."""
     losses = np.concatenate(now.untold)
-    if not len(losses):
+    start = now.at - len(losses)
+    ends = ends[ends > start]
+    if not len(ends):
         return now, False
-    row = {"epoch": now.at / plan.per_epoch, "step": now.at, "loss": _mean(losses)}
+    rows = {"epoch": ends / plan.per_epoch, "step": ends, "loss": _means(losses, ends - start)}
     if measured is not None:
         ts = now.ts if plan.evaluated is None else plan.evaluated(now.ts)
         values = jax.device_get(measured(ts))
-        row |= {f"val_{name}": v if getattr(v, "ndim", 1) else v.item() for name, v in values.items()}
-    return _tell(plan, now._replace(table=(*now.table, row), untold=(losses[:0],)), "epoch", row)
+        rows |= {f"val_{name}": tree.map(_column, value) for name, value in values.items()}
+    now, stop = now._replace(table=_with(now.table, rows), untold=(losses[ends[-1] - start :],)), False
+    for n, end in enumerate(ends.tolist() if plan.callbacks else ()):
+        now, wanted = _tell(plan, now, "epoch", _row(rows, n), end)
+        stop = stop or wanted
+    return now, stop
 
 
-def _mean(losses: np.ndarray) -> float:
-    """Return the mean of the losses but those of batches that were skipped, which are not finite."""
-    finite = losses[np.isfinite(losses)]
-    return float(finite.mean()) if len(finite) else math.nan
+def _means(losses: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Return the mean of the losses up to each end from the one before, without those of batches that were skipped."""
+    finite, starts = np.isfinite(losses[: ends[-1]]), np.concatenate([[0], ends[:-1]])
+    sums = np.add.reduceat(np.where(finite, losses[: ends[-1]], 0).astype(np.float64), starts)
+    counts = np.add.reduceat(finite.astype(np.int64), starts)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
 def _so_far(plan: _Plan, now: _Progress) -> Fit:
-    columns = {name: [row[name] for row in now.table] for name in (now.table[0] if now.table else ())}
-    metrics = {name: jax.tree.map(lambda *v: np.stack(v), *values) for name, values in columns.items()}
-    both = [part for part in (now.metrics, metrics) if part]
-    return Fit(now.ts, _joined(now.pieces), _joined(both), now.ended, now.address, plan.first, now.position)
+    history, metrics = _joined(now.pieces), _joined(now.table)
+    return Fit(now.ts, history, metrics, now.ended, now.address, plan.first, now.position, now.kept)
 
 
 def _joined(pieces: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return tree.map(lambda *columns: np.concatenate(columns), *pieces) if pieces else {}
 
 
-def _tell(plan: _Plan, now: _Progress, kind: Kind, logs: dict[str, Any]) -> tuple[_Progress, bool]:
+def _with(pieces: Pieces, new: dict[str, Any]) -> Pieces:
+    """Return the pieces and a new one, joined with those before it that are not longer."""
+    while pieces and len(pieces[-1]["step"]) <= len(new["step"]):
+        pieces, new = pieces[:-1], _joined((pieces[-1], new))
+    return (*pieces, new)
+
+
+def _column(value: np.ndarray) -> np.ndarray:
+    """Return a value as a column of one row: scalars in full precision, whatever they were computed in."""
+    return np.asarray(value if np.ndim(value) else value.item())[None]
+
+
+def _row(columns: dict[str, Any], n: int) -> dict[str, Any]:
+    """Return a row of the columns, its scalars as Python's numbers."""
+    return tree.map(lambda column: column[n] if np.ndim(column) > 1 else column[n].item(), columns)
+
+
+def _tell(
+    plan: _Plan, now: _Progress, kind: Kind, logs: dict[str, Any], step: int | None = None
+) -> tuple[_Progress, bool]:
     """Tell every callback the same, and return the run with the state that they leave, and whether any asks to stop."""
     seconds = time.perf_counter() - plan.start
+    step = now.at if step is None else step
     batch_size, so_far = plan.course.batch_size, partial(_so_far, plan, now)
-    event = Event(kind, now.at, plan.last, plan.per_epoch, batch_size, seconds, logs, now.ts, so_far)
+    event = Event(kind, step, plan.last, plan.per_epoch, batch_size, seconds, logs, now.ts, so_far, plan.settings)
     answers, errors = [], []
     for callback in plan.callbacks:
         try:
@@ -315,11 +375,21 @@ def _tell(plan: _Plan, now: _Progress, kind: Kind, logs: dict[str, Any]) -> tupl
             errors.append(error)
     if errors:
         raise errors[0]
-    stop, states = any(answer.stop for answer in answers), [a.state for a in answers if a.state is not None]
+    for answer in answers:
+        kept = {name: _own(plan, ts) for name, ts in answer.keep.items()}
+        now = now._replace(kept={**now.kept, **kept}) if kept else now
+    states = [answer.state for answer in answers if answer.state is not None]
     if states:
-        at, ts = int(states[-1].step), _given(states[-1], plan.on_nonfinite)
-        now = now._replace(ts=ts, at=at, position=now.position if at == now.at else None)
-    return now, stop
+        now = _put(plan, now, states[-1])
+    return now, any(answer.stop for answer in answers)
+
+
+def _put(plan: _Plan, now: _Progress, ts: TrainState) -> _Progress:
+    """Return the run with another state in place of its own."""
+    at = int(ts.step)
+    if at != now.at:
+        now = now._replace(at=at, position=None, untold=_untold(now.pieces, now.table, at, plan.per_epoch))
+    return now._replace(ts=_own(plan, ts))
 
 
 def _decision(callback: Callback, answer: Any) -> Decision:
@@ -362,9 +432,27 @@ def _resumed(callbacks: Sequence[Callback], like: TrainState) -> Fit | None:
     return savers[0].restore(like)
 
 
+def _steps_a_block(at: int, last: int, per_epoch: int, by_epoch: bool, size: int) -> int:
+    """Return the steps of a block: the same for any number of epochs, unless epochs are short and may be crossed.
+
+    Then the same for round numbers of steps.
+    """
+    known = chunks.block(*(n for n in (at, last, per_epoch) if n), size=size)
+    if by_epoch or known >= _ROUND:
+        return known
+    return chunks.block(*(n for n in (at, last) if n), size=size, most=_ROUND)
+
+
 def _bytes_a_step(ts: TrainState, feed: Feed) -> int:
     """Return the bytes of the state and of a batch."""
     return tree.nbytes(ts) + tree.nbytes(feed.shapes) * feed.batch_size // sampling.length(feed.shapes)
+
+
+def _settings(course: Course, per_epoch: int, last: int) -> dict[str, Any]:
+    """Return that by which the number of a step says what it sees; an epoch that is the whole run has no say."""
+    counts = {"batch_size": course.batch_size, "micro_batches": course.micro_batches}
+    functions = {name: fingerprints.digest(getattr(course, name)) for name in ("sampler", "transform")}
+    return counts | functions | ({} if per_epoch == last else {"steps_an_epoch": per_epoch})
 
 
 def _check_resumed(task: Task, before: Fit, row: chunks.Row, *, validated: bool) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import os
-import re
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -19,10 +16,10 @@ import numpy as np
 from jaxtyping import PyTree
 
 from fnnet.errors import DataError, ReadError
+from fnnet.fingerprints import stable_text
 from fnnet.writing import replacing
 
 FORMAT = 2
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 def open_directory(directory: str | os.PathLike[str], fingerprint: str) -> Path:
@@ -46,7 +43,7 @@ def open_directory(directory: str | os.PathLike[str], fingerprint: str) -> Path:
 
 def fingerprint(key: Any, points: Sequence[Any], settings: dict[str, Any], shared: PyTree) -> str:
     """Return the digest of all that a sweep's results depend on but the code of functions that have a name."""
-    digest = hashlib.sha256(_stable([points, sorted(settings.items())]).encode())
+    digest = hashlib.sha256(stable_text([points, sorted(settings.items())]).encode())
     for leaf in [jax.random.key_data(key), *jax.tree.leaves(shared)]:
         array = np.ascontiguousarray(leaf)
         digest.update(f"{array.dtype} {array.shape}".encode() + array.tobytes())
@@ -76,27 +73,6 @@ def load(path: Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
             problem = f"expected an array {shape.dtype}{shape.shape}, got {leaf.dtype}{leaf.shape}"
             raise DataError(str(path), problem, "the tasks have changed: choose another directory.")
     return jax.tree.unflatten(treedef, leaves), note
-
-
-def _stable(value: Any, around: tuple[int, ...] = ()) -> str:
-    """Return a text that is the same in every process: functions by name, what they hold, and the code of lambdas."""
-    function = inspect.unwrap(value) if callable(value) and not isinstance(value, tuple) else value
-    if id(function) in around:
-        return "..."  # it holds itself
-    around = (*around, id(function))
-    if isinstance(value, Mapping):
-        return _stable(list(value.items()), around)
-    if isinstance(value, list | tuple):
-        return f"{type(value).__name__}({', '.join(_stable(part, around) for part in value)})"
-    if isinstance(function, partial):
-        return _stable([function.func, function.args, function.keywords], around)
-    if inspect.isfunction(function):
-        cells = [cell.cell_contents for cell in function.__closure__ or ()]
-        held = _stable([cells, function.__defaults__, function.__kwdefaults__], around)
-        unnamed = function.__name__ == "<lambda>"
-        code = f"{function.__code__.co_code.hex()} {function.__code__.co_consts}" if unnamed else ""
-        return f"{function.__module__}.{function.__qualname__}{held}{_ADDRESS.sub('', code)}"
-    return _ADDRESS.sub("", repr(value))
 
 
 def _is_key(leaf: Any) -> bool:

@@ -93,11 +93,11 @@ def test_what_is_saved_is_whole(tmp_path):
     snapshot = checkpoints.restore(tmp_path / "run", result.state)
     chex.assert_trees_all_equal(snapshot.state, result.state)
     chex.assert_trees_all_equal(snapshot.history, result.history)
-    assert snapshot.config == {
-        "first": 0,
-        "settings": {"batch_size": BATCH, "steps_an_epoch": 5},
-        "config": {"width": 6},
-    }
+    assert {name: snapshot.config[name] for name in ("first", "config")} == {"first": 0, "config": {"width": 6}}
+    settings = snapshot.config["settings"]
+    assert settings.keys() == {"batch_size", "micro_batches", "sampler", "transform", "steps_an_epoch"}
+    assert (settings["batch_size"], settings["steps_an_epoch"]) == (BATCH, 5)
+    assert snapshot.versions["jax"] == jax.__version__
 
 
 def test_a_directory_of_another_run_is_left_alone(tmp_path):
@@ -151,6 +151,9 @@ OTHERS = {
     ),
     "no validation": ({"validation": None}, r"has the metrics \['val_accuracy', 'val_loss'\], this one \[\]"),
     "batch size": ({"batch_size": BATCH + 1}, f"has batch_size {BATCH}, this one {BATCH + 1}"),
+    "micro-batches": ({"micro_batches": 2}, "has micro_batches 1, this one 2"),
+    "sampler": ({"sampler": fn.sampling.with_replacement()}, "has another sampler than this one"),
+    "transform": ({"transform": lambda key, batch: batch}, "has another transform than this one"),
     "fewer data": ({"rows": 3 * BATCH}, "has steps_an_epoch 5, this one 3"),
     "metrics": ({"task": make_task(metrics=())}, "other columns: unexpected 'accuracy'"),
 }

@@ -15,7 +15,7 @@ import pytest
 from test_training import BATCH, TASK, make_data
 
 import fnnet as fn
-from fnnet.callbacks.stopping import best_place
+from fnnet.callbacks.stopping import best_of
 
 
 def fit(callbacks, **options):
@@ -55,6 +55,37 @@ def test_early_stopping_ends_and_restores_the_best(values, options, epochs, best
     chex.assert_trees_all_equal(result.state.params, states[best])
 
 
+@pytest.mark.parametrize("cut", [5, 8, 13, 15, 20, 22, 60])
+def test_a_resumed_run_ends_with_the_best_state_of_all(tmp_path, cut):
+    """However early the best epoch was, and wherever the run was cut: even one that had stopped already."""
+
+    def stop():  # the loss falls, so that the first of the epochs is the best
+        return fn.callbacks.early_stopping("val_loss", patience=4, mode="max")
+
+    data = make_data()
+    options = {"key": jax.random.key(0), "batch_size": BATCH, "validation": data}
+    expected = fn.fit(TASK, data, callbacks=[stop()], epochs=8, **options)
+    assert (expected.ended, int(expected.state.step)) == ("callback", 5)
+    saver = fn.callbacks.checkpoint(tmp_path / "run", seconds=None)
+    fn.fit(TASK, data, callbacks=[stop(), saver], steps=cut, **options)
+    listeners = [stop(), fn.callbacks.checkpoint(tmp_path / "run")]
+    result = fn.fit(TASK, data, callbacks=listeners, epochs=8, resume=True, **options)
+    assert result.ended == "callback"
+    chex.assert_trees_all_equal(result.state, expected.state)
+    if cut % 5 == 0 and cut < 25:  # otherwise the first run has a row for its last steps
+        chex.assert_trees_all_equal(result.metrics, expected.metrics)
+
+
+def test_each_monitor_keeps_its_own_best():
+    """Of two the last one's is restored; both are in the result."""
+    data = make_data()
+    stops = [fn.callbacks.early_stopping("val_loss", 9), fn.callbacks.early_stopping("loss", 9, mode="max")]
+    result = fit(stops, epochs=4, validation=data)
+    assert {name: int(ts.step) for name, ts in result.kept.items()} == {"val_loss": 20, "loss": 5}
+    assert int(result.state.step) == 5
+    chex.assert_trees_all_equal(result.state, result.kept["loss"])
+
+
 def test_the_last_state_stays_without_restoring():
     told, states = script([1, 2, 3, 4, 5, 6, 7, 8])
     result = fit([told, fn.callbacks.early_stopping(patience=2, restore_best=False)])
@@ -90,7 +121,7 @@ def test_the_best_place_of_many():
         place = 0
         for n in range(1, 8):
             place = n if values[n] < values[place] - delta else place
-        assert best_place(values, delta) == place
+        assert best_of(values, delta) == (8, place, values[place])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

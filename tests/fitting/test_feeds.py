@@ -277,7 +277,9 @@ def test_ctrl_c_does_not_wait_for_a_source_that_hangs(monkeypatch):
     released.set()
     assert result.ended == "interrupt"
     assert int(result.state.step) <= 6
-    assert_same(result._replace(ended="steps"), in_memory(steps=int(result.state.step)))
+    expected = in_memory(steps=int(result.state.step))
+    assert_same(result._replace(ended="steps", metrics=expected.metrics), expected)
+    assert all(step % PER_EPOCH == 0 for step in result.metrics.get("step", ()))  # of epochs that ended
 
 
 def test_a_state_put_in_place_goes_on_from_its_step(monkeypatch):

@@ -31,7 +31,7 @@ def use(rows=ROWS, widths=WIDTHS):
 use()
 
 
-def fnnet(batch, steps, afresh=False):
+def fnnet(batch, steps, afresh=False, listener=None):
     """``fn.fit`` from a state that is kept, or from a key, its initial values included."""
     import fnnet as fn
 
@@ -40,7 +40,8 @@ def fnnet(batch, steps, afresh=False):
     data = (jnp.asarray(X), jnp.asarray(Y))
     key = jax.random.key(0)
     start = {"key": key} if afresh else {"state": fn.init(task, key, X)}
-    return lambda: fn.fit(task, data, **start, steps=steps, batch_size=batch).history["loss"]
+    options = {"steps": steps, "batch_size": batch, "callbacks": [listener] if listener else ()}
+    return lambda: fn.fit(task, data, **start, **options).history["loss"]
 
 
 def initial():
@@ -89,11 +90,16 @@ def step(batch, steps):
 
 
 def scan(batch, steps, folded=False):
-    """A plain scan by hand, with an order of each epoch by ``jax.random.permutation``; tuned, with 512-bit vectors."""
+    """A plain scan by hand, with an order of each epoch by ``jax.random.permutation``; tuned, with 512-bit vectors.
+
+    Batches of all the rows are the data as they are.
+    """
     params, x, y, per_epoch = initial(), jnp.asarray(X), jnp.asarray(Y), ROWS // batch
 
     def run(params, key):
         zeros = jax.tree.map(jnp.zeros_like, params)
+        if batch == ROWS:
+            return jax.lax.scan(lambda c, _: adam(c, x, y, folded), (params, zeros, zeros, 0.0), length=steps)
         epochs = -(-steps // per_epoch)
         order = jnp.concatenate(
             [jax.random.permutation(k, ROWS)[: per_epoch * batch] for k in jax.random.split(key, epochs)]
@@ -302,6 +308,7 @@ CONTESTANTS = {
     "scan, tuned": partial(scan, folded=True),
     "fnnet": fnnet,
     "fnnet, from a key": partial(fnnet, afresh=True),
+    "fnnet, told each epoch": partial(fnnet, listener=lambda event: None),
     "nnx, split and merged": nnx,
     "nnx, plain": partial(nnx, plain=True),
     "equinox": equinox,

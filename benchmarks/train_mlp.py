@@ -1,10 +1,11 @@
 """Samples/s of training an MLP 784-256-128-10 with Adam, as ratios to a hand-written JAX scan, in one interleaved run.
 
     python benchmarks/train_mlp.py [--rounds 7] [--batches 32,128,1024] [--only 'fnnet;keras']
+    python benchmarks/train_mlp.py --rows 150 --widths 4,16,3 --batches 150 --steps 5000
 
-Every contestant (contestants.py) trains the same network on the same 20 000 rows, float32, compiled before the
-first round, with all of its own data handling included. Each has a process of its own, which waits while another is
-timed: the thread pools of several libraries in one process get into each other's way.
+Every contestant (contestants.py) trains the same network on the same rows, 20 000 unless others are asked for,
+float32, compiled before the first round, with all of its own data handling included. Each has a process of its own,
+which waits while another is timed: the thread pools of several libraries in one process get into each other's way.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import statistics
 import time
 from importlib.metadata import PackageNotFoundError, version
 
+import contestants
 import jax
 from contestants import CONTESTANTS
 
@@ -33,8 +35,9 @@ def versions():
     return ", ".join(found)
 
 
-def serve(pipe, name, batch, steps):
+def serve(pipe, name, batch, steps, rows, widths):
     """Compile a contestant, then send the seconds of a run whenever one is asked for."""
+    contestants.use(rows, widths)
     run = CONTESTANTS[name](batch, steps)
     run()
     pipe.send(None)
@@ -44,10 +47,10 @@ def serve(pipe, name, batch, steps):
         pipe.send(time.perf_counter() - start)
 
 
-def started(name, batch, steps):
-    ours, theirs = multiprocessing.get_context("spawn").Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs, name, batch, steps), daemon=True)
-    process.start()
+def started(*what):
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    spawn.Process(target=serve, args=(theirs, *what), daemon=True).start()
     ours.recv()
     return ours
 
@@ -62,14 +65,18 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--batches", default="32,128,1024")
     parser.add_argument("--only", help="names of contestants, with semicolons between them")
+    parser.add_argument("--rows", type=int, default=contestants.ROWS)
+    parser.add_argument("--widths", default=",".join(map(str, contestants.WIDTHS)))
+    parser.add_argument("--steps", type=int, help="of a run; about a second's by default")
     options = parser.parse_args()
+    widths = tuple(map(int, options.widths.split(",")))
     chosen = options.only.split(";") if options.only else list(CONTESTANTS)
     names = ["scan", *(name for name in chosen if name != "scan")]
     print(f"{platform.machine()}, {os.cpu_count()} cores, {jax.devices()[0].device_kind}, {versions()}")
     print(f"samples/s as a ratio to the hand-written scan: median (least to most) of {options.rounds} rounds")
     for batch in map(int, options.batches.split(",")):
-        steps = STEPS.get(batch, 200)
-        pipes = {name: started(name, batch, steps) for name in names}
+        steps = options.steps or STEPS.get(batch, 200)
+        pipes = {name: started(name, batch, steps, options.rows, widths) for name in names}
         seconds = {name: [] for name in names}
         for _ in range(options.rounds):
             for name, pipe in pipes.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.table import Table
 
 from fnnet import callbacks, data, plotting, sampling, sweeps
-from fnnet.cli import experiments
+from fnnet.cli import Interrupted, experiments
 from fnnet.cli.commands import (
     Act,
     Activation,
@@ -96,9 +96,9 @@ def sweep(
     )
     make_task, training_part, validation, steps = _experiment(settings, dataset)
     console = Console(stderr=True)
-    shown = contextlib.nullcontext() if quiet else Live(console=console, auto_refresh=False)
+    shown = contextlib.nullcontext() if quiet else Live(console=console)
     directory.mkdir(parents=True, exist_ok=True)
-    with shown as live:
+    with _going_on(directory), shown as live:
         result = sweeps.sweep(
             make_task,
             grid,
@@ -109,13 +109,22 @@ def sweep(
             seeds=seeds,
             validation=validation,
             directory=directory,
-            on_group=None if live is None else lambda table: live.update(_ranking(table), refresh=True),
+            on_progress=None if live is None else lambda table: live.update(_ranking(table)),
         )
     _save(directory, settings, grid, seeds, result)
     if not quiet:
         Console().print(_ranking(result.table))
         layouts = ", ".join(f"{report.members} networks by {report.layout}" for report in result.layout)
         typer.echo(f"{layouts}; saved to {directory}")
+
+
+@contextlib.contextmanager
+def _going_on(directory: Path) -> Iterator[None]:
+    """Say how the sweep goes on if Ctrl-C ends what is within."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; the same command with --out {directory} goes on from there") from None
 
 
 def _experiment(settings: experiments.Settings, dataset: data.Dataset) -> tuple[Callable[..., Task], Any, Any, int]:
@@ -164,13 +173,25 @@ def _directory(source: str, out: Path | None) -> Path:
 
 
 def _ranking(table: Sequence[TableRecord]) -> Table:
-    """Return the best points by validation as a table."""
-    rows = Table("learning rate", "hidden", "validation loss", "± over seeds", "seeds")
-    for record in ranked(table, NAMES, "val_loss", "min")[:SHOWN]:
-        lost = not math.isfinite(record["mean"])
-        values = ["–", "–"] if lost else [callbacks.format_scalar(record[name]) for name in ("mean", "std")]
-        rows.add_row(f"{record['learning_rate']:g}", record["hidden"], *values, f"{record['finite']}/{record['seeds']}")
+    """Return the points as a table: the best by validation first, then those on their way by their training loss."""
+    trained = {_point(row): row for row in ranked(table, NAMES, "loss", "min")}
+    measured = {}
+    if "val_loss" in table[0]:
+        measured = {_point(row): row for row in ranked(table, NAMES, "val_loss", "min")}
+    done = [point for point, row in measured.items() if math.isfinite(row["mean"])]
+    steps = {_point(record): record["steps"] for record in table}
+    rows = Table("learning rate", "hidden", "steps", "training loss", "validation loss", "± over seeds", "seeds")
+    for point in [*done, *(point for point in trained if point not in done)][:SHOWN]:
+        rate, hidden = point
+        row = measured.get(point, {"mean": math.nan, "std": math.nan, "finite": 0})
+        numbers = [trained[point]["mean"], row["mean"], row["std"]]
+        cells = [callbacks.format_scalar(number) if math.isfinite(number) else "–" for number in numbers]
+        rows.add_row(f"{rate:g}", hidden, str(steps[point]), *cells, f"{row['finite']}/{trained[point]['seeds']}")
     return rows
+
+
+def _point(record: TableRecord) -> tuple[float, str]:
+    return record["learning_rate"], record["hidden"]
 
 
 def _save(

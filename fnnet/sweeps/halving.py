@@ -18,7 +18,7 @@ from fnnet.sweeps.groups import Group
 from fnnet.sweeps.layouts import LayoutName
 from fnnet.sweeps.members import LEAN
 from fnnet.sweeps.space import Axes, Point
-from fnnet.sweeps.sweeping import Sweep, advance, open_directory, prepare, tabulate
+from fnnet.sweeps.sweeping import Sweep, advance, measures, open_directory, prepare, tabulate
 from fnnet.sweeps.table import TableRecord
 from fnnet.training import Record
 
@@ -107,7 +107,7 @@ def halving(
         made, results = total, [result for result, _ in outcomes]
         here = [setting.points[n] for n in alive]
         local = [group._replace(points=tuple(alive.index(n) for n in group.points)) for group in groups]
-        table = tabulate(here, seeds, local, results, total)
+        table = tabulate(here, seeds, local, [measures(result) for result in results], [total] * len(local))
         reports = tuple(report for _, report in outcomes)
         swept.append(Sweep(tuple(here), seeds, table, tuple(local), tuple(results), reports))
         lives.append(alive)

@@ -79,12 +79,21 @@ class Way(NamedTuple):
     rows: tuple[PyTree, ...]
 
 
-def run(moves: Moves, make: Any, arguments: tuple[Any, ...], shared: PyTree, steps: int, layout: str | None) -> Run:
+def run(
+    moves: Moves,
+    make: Any,
+    arguments: tuple[Any, ...],
+    shared: PyTree,
+    steps: int,
+    layout: str | None,
+    told: Callable[[int, PyTree], None] | None = None,
+) -> Run:
     """Make the `steps` of all members; `make` is the lowered program that makes the members of `arguments`.
 
     Without a `layout` the first of `candidates` is tried, and its trial is the beginning of the run. Each other is
     compiled and tried on a few members only while what is left would take `PAYS` times as long as all compiling so far,
-    and map only if threads won. The quickest goes on.
+    and map only if threads won. The quickest goes on. `told` is given the steps made and the rows of the last of them,
+    part after part.
     """
     like, _ = make.out_info
     chosen, *others = [layout] if layout else candidates() if size(like) > 1 else ["map"]
@@ -97,6 +106,8 @@ def run(moves: Moves, make: Any, arguments: tuple[Any, ...], shared: PyTree, ste
     if layout is None and size(like) > 1:  # a single member needs no trial
         way, timings = _tried(way, others, moves, like, shared, steps, seconds)
     while way.made < steps:
+        if told is not None and way.rows:
+            told(way.made, way.rows[-1])
         way, _ = _onward(way, shared, min(way.made + moves.capacity, steps), size(like))
     rows = _on_host(lambda *parts: np.concatenate(parts, 1), *way.rows)
     return Run(way.laid.collect(way.placed), rows, way.layout, tuple(timings))

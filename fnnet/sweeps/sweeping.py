@@ -99,7 +99,7 @@ def sweep(
     record: Record = LEAN,
     points_per_program: int | None = None,
     directory: str | os.PathLike[str] | None = None,
-    on_group: Callable[[list[TableRecord]], None] | None = None,
+    on_progress: Callable[[list[TableRecord]], None] | None = None,
     **options: Any,
 ) -> Sweep:
     """Train ``make_task(**point)`` for every point of the space and every seed, and return all results.
@@ -117,8 +117,8 @@ def sweep(
 
     `points_per_program` bounds the memory: a group of more points is several programs. With a `directory` each finished
     group is written there, and a call of the same sweep takes from it what is there; that the functions have not
-    changed is not checked, but for the shapes of what they give. `on_group` is given the table so far, nan where
-    nothing was run yet, after each group.
+    changed is not checked, but for the shapes of what they give. `on_progress` is given the table so far after
+    each part of a group, of some hundred steps: nan where nothing is known yet, and 0 steps.
 
     Law: a member's state and history are those of ``init`` and ``run`` of its task alone, up to rounding.
     Raises: as ``init``, ``run`` and ``make_task`` do, before anything is run; ValueError for points of unlike names;
@@ -144,14 +144,22 @@ def sweep(
         settings = {"steps": steps, "parts": points_per_program, "static": list(static)}
         place = open_directory(directory, setting, settings)
     results, reports = [], []
+    columns: list[dict[str, Any]] = []
+
+    def tell(made: int, latest: dict[str, Any]) -> None:
+        if on_progress is not None:
+            begun = [*columns, latest]
+            on_progress(tabulate(setting.points, seeds, groups, begun, [steps] * len(columns) + [made]))
+
     for number, group in enumerate(groups):
         file = None if place is None else place / f"group_{number:05d}.npz"
-        result, report = advance(setting, group, steps, file=file)
+        told = None if on_progress is None else lambda made, rows: tell(made, {"loss": rows["loss"][:, -1]})
+        result, report = advance(setting, group, steps, file=file, told=told)
         results.append(result)
         reports.append(report)
-        if on_group is not None:
-            on_group(tabulate(setting.points, seeds, groups[: number + 1], results, steps))
-    table = tabulate(setting.points, seeds, groups, results, steps)
+        tell(steps, measures(result))
+        columns.append(measures(result))
+    table = tabulate(setting.points, seeds, groups, columns, [steps] * len(groups))
     return Sweep(tuple(setting.points), seeds, table, tuple(groups), tuple(results), tuple(reports))
 
 
@@ -214,11 +222,18 @@ def share(data: PyTree, validation: PyTree | None) -> PyTree:
 
 
 def advance(
-    setting: Setting, group: Group, steps: int, *, states: TrainState | None = None, file: Path | None = None
+    setting: Setting,
+    group: Group,
+    steps: int,
+    *,
+    states: TrainState | None = None,
+    file: Path | None = None,
+    told: Callable[[int, PyTree], None] | None = None,
 ) -> tuple[Result, Report]:
     """Return the results of a group's members after `steps` more steps from `states`, or from the start.
 
-    They are taken from the file if it is there, and written to it if not.
+    They are taken from the file if it is there, and written to it if not. `told` is given the steps made and the rows
+    of the last of them, part after part.
     """
     course, points, shared, key, seeds, layout = setting
     first = partial(begun, course, group.fixed, len(group.points), seeds)
@@ -236,7 +251,7 @@ def advance(
         one = partial(move, course, group.fixed, steps, row)
         several = partial(move_all, course, group.fixed, steps, row, seeds)
         moves = Moves(one, several, seeds, block(steps), capacity(steps))
-        (_, progress), rows, layout, timings = layouts.run(moves, make, arguments, shared, steps, layout)
+        (_, progress), rows, layout, timings = layouts.run(moves, make, arguments, shared, steps, layout, told)
         rows = tree.map(lambda column: column[:, kept], rows)
         result = tree.map(jnp.asarray, Result(progress.carry.ts, rows, progress.validation))
         if file is not None:
@@ -252,16 +267,31 @@ def _parts(group: Group, most: int) -> list[Group]:
     return [group._replace(points=group.points[n : n + most]) for n in range(0, len(group.points), most)]
 
 
+def measures(result: Result) -> dict[str, Any]:
+    """Return the columns of a group in the table: the loss of the last step, and what was measured on validation data.
+
+    Those that are not a number a member are left out.
+    """
+    measured = {f"val_{name}": value for name, value in result.validation.items()}
+    columns = {"loss": np.asarray(result.history["loss"])[:, -1]} | measured
+    return {name: value for name, value in columns.items() if value.ndim == 1}
+
+
 def tabulate(
-    points: Sequence[Point], seeds: int, groups: Sequence[Group], results: Sequence[Result], steps: int
+    points: Sequence[Point],
+    seeds: int,
+    groups: Sequence[Group],
+    columns: Sequence[dict[str, Any]],
+    made: Sequence[int],
 ) -> list[TableRecord]:
-    """Return the table: of each member the loss of its last step, and the scalars measured on validation data."""
-    columns: dict[str, np.ndarray] = {}
-    for group, result in zip(groups, results, strict=True):
+    """Return the table of the columns of the first groups and the steps that they made; of the others nan, and 0."""
+    count = len(points) * seeds
+    values: dict[str, np.ndarray] = {}
+    steps = np.zeros(count, int)
+    for group, known, number in zip(groups, columns, made, strict=False):
         rows = (np.array(group.points)[:, None] * seeds + np.arange(seeds)).ravel()
-        measured = {f"val_{name}": value for name, value in result.validation.items()}
-        for name, value in ({"loss": np.asarray(result.history["loss"])[:, -1]} | measured).items():
-            if value.ndim == 1:
-                columns.setdefault(name, np.full(len(points) * seeds, np.nan))[rows] = np.asarray(value)
+        steps[rows] = number
+        for name, value in known.items():
+            values.setdefault(name, np.full(count, np.nan))[rows] = np.asarray(value)
     members = [(point, seed) for point in range(len(points)) for seed in range(seeds)]
-    return make_records(points, members, steps, columns)
+    return make_records(points, members, steps, values)

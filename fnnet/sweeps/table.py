@@ -17,16 +17,16 @@ TableRecord = dict[str, Any]
 def make_records(
     points: Sequence[Point],
     members: Sequence[tuple[int, int]],
-    steps: int,
+    steps: Sequence[int] | np.ndarray,
     columns: Mapping[str, Sequence[float] | np.ndarray],
 ) -> list[TableRecord]:
-    """Return a record for each member ``(point, seed)``: its number, the point, the seed, the steps and its columns.
+    """Return a record for each member ``(point, seed)``: its number, the point, the seed, its steps and its columns.
 
-    >>> make_records([{"rate": 0.1}], [(0, 0)], 5, {"loss": [2.0]})
+    >>> make_records([{"rate": 0.1}], [(0, 0)], [5], {"loss": [2.0]})
     [{'member': 0, 'rate': 0.1, 'seed': 0, 'steps': 5, 'loss': 2.0}]
     """
     return [
-        {"member": n, **points[point], "seed": seed, "steps": steps}
+        {"member": n, **points[point], "seed": seed, "steps": int(steps[n])}
         | {name: float(values[n]) for name, values in columns.items()}
         for n, (point, seed) in enumerate(members)
     ]

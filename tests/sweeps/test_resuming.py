@@ -50,9 +50,10 @@ def same(a, b):
 
 def test_what_is_there_is_not_run_again(tmp_path, calls):
     tables = []
-    first = sweep(tmp_path / "sweep", on_group=tables.append)
+    first = sweep(tmp_path / "sweep", on_progress=tables.append)
     assert calls.members == [1, 1, 1]
     assert [sum(np.isnan(r["loss"]) for r in table) for table in tables] == [2, 1, 0]
+    assert tables[-1] == first.table
     (tmp_path / "sweep" / "group_00001.npz").unlink()
     calls.members.clear()
     again = sweep(tmp_path / "sweep")

@@ -12,6 +12,7 @@ from scipy.special import log_softmax
 
 import fnnet as fn
 from fnnet import training
+from fnnet.training import evaluation
 
 pytestmark = pytest.mark.types
 
@@ -155,6 +156,26 @@ def test_evaluate_is_exact_over_any_batches(batch_size):
     np.testing.assert_allclose(values["loss"], TASK.loss(logits, y).mean(), rtol=1e-6)
     np.testing.assert_allclose(values["accuracy"], np.mean(np.argmax(logits, 1) == y), rtol=1e-6)
     chex.assert_trees_all_close(fn.predict(TASK, ts, x, batch_size=batch_size), logits, rtol=1e-5, atol=1e-6)
+
+
+def test_validation_and_evaluate_are_one_program():
+    """For data of the same shape; and one for batches that come one by one, whatever their sizes."""
+    data = make_data()
+    test = make_data(seed=1)
+    task = make_task()
+    before = evaluation._evaluate._cache_size()
+    result = fn.fit(task, data, key=jax.random.key(0), epochs=2, batch_size=BATCH, validation=data)
+    values = fn.evaluate(task, result.state, data)
+    assert float(values["loss"]) == result.metrics["val_loss"][-1]
+    fn.evaluate(task, result.state, test)
+    assert evaluation._evaluate._cache_size() == before + 1
+    before = evaluation._add_batch._cache_size()
+    cuts = [(0, 16), (16, 25), (25, 39), (39, 40)]
+    for make in (jnp.asarray, np.asarray):
+        batches = [tuple(make(part)[start:stop] for part in data) for start, stop in cuts]
+        ragged = fn.evaluate(task, result.state, iter(batches))
+        chex.assert_trees_all_close(ragged, values, rtol=1e-6)
+    assert evaluation._add_batch._cache_size() == before + 1
 
 
 def test_evaluate_weighs_rows():

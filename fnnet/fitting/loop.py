@@ -110,7 +110,7 @@ def fit(
     ts = training.init(task, key, example) if key is not None else _checked(task, cast(TrainState, state), example)
     training.check_targets(task, ts, feed.example)
     with inside("validation"):  # what is wrong with it is found before training, not after the first epoch
-        measured = None if validation is None else measurer(task, ts, validation, feed.batch_size)
+        measured = None if validation is None else measurer(task, ts, validation)
     before = _resumed(callbacks, ts) if resume else None
     row = chunks.row_of(task, course, ts, feed.shapes)
     if before is not None:

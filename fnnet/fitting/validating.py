@@ -19,7 +19,7 @@ Measured: TypeAlias = Callable[[TrainState], dict[str, Array]]
 """The loss and the metrics of a state."""
 
 
-def measurer(task: Task, ts: TrainState, data: PyTree, batch_size: int) -> Measured:
+def measurer(task: Task, ts: TrainState, data: PyTree) -> Measured:
     """Return what measures states like `ts` on `data`, which are checked here, a stream by its first batch."""
     if isinstance(data, Stream):
         return _over_passes(task, ts, data.epoch)
@@ -29,7 +29,7 @@ def measurer(task: Task, ts: TrainState, data: PyTree, batch_size: int) -> Measu
         return _over_passes(task, ts, lambda: iter(data))
     arrays = on_device(data)
     training.check_targets(task, ts, arrays)
-    measured = partial(training.measure, task, batch_size=batch_size)
+    measured = partial(training.measure, task)
     jax.eval_shape(measured, ts, arrays)
     return lambda ts: measured(ts, arrays)
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, Bool, Int, PyTree
 
 from fnnet import sampling, tree
 from fnnet.core import Params, State, Task, TrainState
@@ -28,8 +28,9 @@ def evaluate(task: Task, ts: TrainState, data: PyTree, *, batch_size: int | None
 
     `data` is ``(x, y)``, ``(x, y, weight)`` or a ``Dataset``, looked at in batches of 256 rows unless `batch_size` says
     otherwise; or an iterator or iterable of batches that are such tuples, of any sizes. Exact over a ragged last batch:
-    missing rows weigh nothing. Compiled once for each task and shape of the data, or of a batch that comes by itself.
-    Targets in NumPy arrays are checked, those on a device are not waited for: a bad label makes the result NaN.
+    missing rows weigh nothing. Compiled once for each task and shape of the data, or of the first batch, to whose rows
+    shorter ones are filled up; for data of the shape that ``fit`` validates on it is the same program. Targets in NumPy
+    arrays are checked, those on a device are not waited for: a bad label makes the result NaN.
     Raises: DataError for other or empty data, or leading axes that differ; ValueError if ``batch_size < 1``, or if it
     is given for batches; what the loss raises; and as ``init`` and ``step`` do.
 
@@ -78,7 +79,7 @@ def _prediction(task: Task, params: Params, state: State, x: PyTree) -> PyTree:
     return task.net.apply(params, state, x)[0]
 
 
-def measure(task: Task, ts: TrainState, data: PyTree, *, batch_size: int) -> dict[str, Array]:
+def measure(task: Task, ts: TrainState, data: PyTree, *, batch_size: int = _BATCH_SIZE) -> dict[str, Array]:
     """Return what `evaluate` does, of data that have been checked."""
     totals = _evaluate(task, ts.params, ts.state, data, min(batch_size, sampling.length(data)))
     return _results(task, totals)
@@ -86,14 +87,16 @@ def measure(task: Task, ts: TrainState, data: PyTree, *, batch_size: int) -> dic
 
 def measure_batches(task: Task, ts: TrainState, batches: Iterable[PyTree]) -> dict[str, Array]:
     """Return what `evaluate` does, of batches that come one by one."""
-    totals = None
+    totals, rows = None, 0
     for number, batch in enumerate(batches):
         with inside(f"batch {number}"):
             batch = getattr(batch, "arrays", tuple(batch) if isinstance(batch, list) else batch)
             unpack(batch)
-            batch = jax.tree.map(jnp.asarray, batch)
-            sampling.length(batch)
-        totals = _add_batch(task, ts.params, ts.state, totals, batch)
+            size = sampling.length(batch)
+            rows = max(rows, size)
+            batch = jax.tree.map(jnp.asarray, batch if size == rows else _filled_up(batch, rows))
+        totals = _begun(task, ts.params, ts.state, batch) if totals is None else totals
+        totals = _add_batch(task, ts.params, ts.state, totals, batch, np.int32(size))
     if totals is None:
         raise DataError("evaluate", "there is no batch", "pass an iterable, or an iterator that was not read already.")
     return _results(task, totals)
@@ -135,11 +138,31 @@ def _added(task: Task, params: Params, state: State, totals: Totals, batch: PyTr
     return Totals(sums, tuple(metric.update(accumulator, prediction, y, weight) for metric, accumulator in pairs))
 
 
+def _filled_up(batch: PyTree, rows: int) -> PyTree:
+    """Return a batch with its last row repeated, on the host: no program is compiled for its number of rows."""
+
+    def filled(leaf: Any) -> np.ndarray:
+        array = np.asarray(leaf)
+        return np.concatenate([array, np.repeat(array[-1:], rows - len(array), axis=0)])
+
+    return jax.tree.map(filled, batch)
+
+
+_begun = jax.jit(_nothing, static_argnums=0)
+
+
 @partial(jax.jit, static_argnums=0)
-def _add_batch(task: Task, params: Params, state: State, totals: Totals | None, batch: PyTree) -> Totals:
-    if totals is None:
-        totals = _nothing(task, params, state, batch)
-    return _added(task, params, state, totals, batch)
+def _add_batch(task: Task, params: Params, state: State, totals: Totals, batch: PyTree, size: Int[Array, ""]) -> Totals:
+    """Return the totals with those of the first `size` rows of a batch."""
+    rows = jnp.arange(sampling.length(batch))
+    return _added(task, params, state, totals, _weighing(batch, rows < size))
+
+
+def _weighing(batch: PyTree, real: Bool[Array, rows]) -> PyTree:
+    """Return a batch with a weight for each row, none for those that are not `real`."""
+    x, y, weight = unpack(batch)
+    real = real.astype(jnp.result_type(float))
+    return x, y, real if weight is None else weight.astype(real.dtype) * align(real, weight, axis=0)
 
 
 @partial(jax.jit, static_argnums=(0, 4))
@@ -148,10 +171,8 @@ def _evaluate(task: Task, params: Params, state: State, data: PyTree, batch_size
 
     def add(totals: Totals, number: Int[Array, ""]) -> tuple[Totals, None]:
         rows = number * batch_size + jnp.arange(batch_size)
-        x, y, weight = unpack(take(data, jnp.minimum(rows, size - 1)))
-        real = (rows < size).astype(jnp.result_type(float))
-        weight = real if weight is None else weight.astype(real.dtype) * align(real, weight, axis=0)
-        return _added(task, params, state, totals, (x, y, weight)), None
+        batch = _weighing(take(data, jnp.minimum(rows, size - 1)), rows < size)
+        return _added(task, params, state, totals, batch), None
 
     start = _nothing(task, params, state, take(data, jnp.zeros(batch_size, jnp.int32)))
     return lax.scan(add, start, jnp.arange(-(-size // batch_size)))[0]

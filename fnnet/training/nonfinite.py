@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 from jaxtyping import Array, PyTree
 
 from fnnet import tree
@@ -44,24 +46,41 @@ def first_nonfinite(task: Task, ts: TrainState, data: PyTree, course: Course) ->
     """Return the address of the first value of the step at `ts` that is not finite; None if there is none.
 
     The step is made again, and every phase of it looked through: the batch, each named layer's output in the order in
-    which they run, the loss, then gradient, update, parameters and the net's state, each by path. Outside the named
-    layers infinities may be meant (a masked attention score): they are not looked at. Of a loop, such as ``fn.repeat``
-    makes, the output alone is.
+    which they run, the loss, then gradient, update, parameters and the net's state, each by path. Layers within
+    ``fn.repeat``, or another ``lax.scan``, are looked at turn by turn: ``repeat_0[2]/dense_1`` is of the third. Outside
+    the named layers infinities may be meant (a masked attention score): they are not looked at.
     """
     # As the run may end in a batch or a state that no later check lets through, each is looked at in this order.
     counts = jax.device_get(_counts(task, course, ts, data))
     for phase, by_path in zip(PHASES, counts, strict=True):
-        for path, (count, size) in by_path:
+        for path, count, size in _in_turn(by_path):
             if count:
-                return Address(int(ts.step), phase, path.value, int(count), int(size))
+                return Address(int(ts.step), phase, path, int(count), int(size))
     return None
 
 
 @jax.tree_util.register_static
 class _Path(NamedTuple):
-    """A path among arrays: static, so that a compiled function may return it."""
+    """A path among arrays, or of a loop and its turns in order: static, so that a compiled function may return it."""
 
     value: str
+    turns: tuple[int, ...] = ()
+
+
+_Counts: TypeAlias = "list[tuple[_Path, Any]]"
+"""By path how many values are not finite, and of how many; by the path of a loop such counts, with an axis of turns."""
+
+
+def _in_turn(counts: _Counts, at: tuple[int, ...] = (), prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield path, count and size in the order in which they were computed, those of a loop turn by turn."""
+    for path, found in counts:
+        name = "/".join(filter(None, (prefix, path.value)))
+        if isinstance(found, list):
+            for turn in path.turns:
+                yield from _in_turn(found, (*at, turn), f"{name}[{turn}]")
+        else:
+            count, size = found
+            yield name, np.asarray(count)[at], np.asarray(size)[at]
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -71,7 +90,7 @@ def _counts(task: Task, course: Course, ts: TrainState, data: PyTree) -> tuple[l
     outcome = {k: v for k, v in made.outcome.logs.items() if k.startswith("loss/")} | {"": made.outcome.loss}
     return (
         _by_path(dict(zip(("x", "y", "weight"), batch, strict=False))),
-        [(_Path(path), _count(value)) for path, value in _activations(task, ts, batch)],
+        _activations(task, ts, batch),
         [(_Path(name), _count(value)) for name, value in outcome.items()],
         _by_path(made.grads)[::-1],  # the derivative comes from behind
         _by_path(made.updates),
@@ -80,12 +99,8 @@ def _counts(task: Task, course: Course, ts: TrainState, data: PyTree) -> tuple[l
     )
 
 
-def _by_path(part: PyTree) -> list[tuple[_Path, tuple[Array, int]]]:
-    return [(path, _count(leaf)) for path, leaf in _leaves(part)]
-
-
-def _leaves(part: PyTree) -> list[tuple[_Path, Array]]:
-    return [(_Path(path), leaf) for path, leaf in tree.flatten(part).items()]
+def _by_path(part: PyTree) -> _Counts:
+    return [(_Path(path), _count(leaf)) for path, leaf in tree.flatten(part).items()]
 
 
 def _count(leaf: Any) -> tuple[Array, int]:
@@ -95,42 +110,63 @@ def _count(leaf: Any) -> tuple[Array, int]:
     return bad, leaf.size
 
 
-def _activations(task: Task, ts: TrainState, batch: PyTree) -> list[tuple[str, Array]]:
-    """Return the outputs of named layers by path, in the order in which they run."""
+def _activations(task: Task, ts: TrainState, batch: PyTree) -> _Counts:
+    """Return the counts of the outputs of named layers, in the order in which they run."""
 
     def forward(x: PyTree) -> PyTree:
         return task.net.apply(ts.params, ts.state, x, key=step_key(ts), train=True)[0]
 
     program = jax.make_jaxpr(forward)(batch[0])
-    named = list(_outputs(program.jaxpr, program.consts, jax.tree.leaves(batch[0]), ""))
-    return named or [(path.value, leaf) for path, leaf in _leaves(forward(batch[0]))]
+    _, named = _computed(program.jaxpr, program.consts, jax.tree.leaves(batch[0]))
+    return named or _by_path(forward(batch[0]))
 
 
-def _outputs(jaxpr: Any, consts: Sequence[Any], inputs: list[Any], prefix: str) -> Iterator[tuple[str, Array]]:
-    """Yield path and value of what compositions tagged, in order, programs that are called (jit, remat) included."""
-    tagged = [equation for equation in jaxpr.eqns if equation.primitive.name == "name" or _called(equation)]
+def _computed(jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Any]) -> tuple[list[Any], _Counts]:
+    """Return what a program does, and the counts of what compositions tagged, programs that it calls included."""
+    tagged = [equation for equation in jaxpr.eqns if _is_tagged(equation)]
     # The program is asked for more of what it computes anyway: outputs of layers, and inputs of programs within.
-    wanted = [_atoms(equation) for equation in tagged]
-    more = jaxpr.replace(outvars=[atom for atoms in wanted for atom in atoms])
+    wanted = [equation.invars if _within(equation) else equation.outvars for equation in tagged]
+    more = jaxpr.replace(outvars=[*jaxpr.outvars, *(atom for atoms in wanted for atom in atoms)])
     values = iter(jax.core.eval_jaxpr(more, consts, *inputs))
+    outputs = [next(values) for _ in jaxpr.outvars]
+    counts: _Counts = []
     for equation, atoms in zip(tagged, wanted, strict=True):
-        scope = "/".join(filter(None, (prefix, _unwrapped(str(equation.source_info.name_stack)))))
-        got = [next(values) for _ in atoms]
-        if inner := _called(equation):
-            yield from _outputs(*inner, got, scope)
+        got, scope = [next(values) for _ in atoms], _unwrapped(str(equation.source_info.name_stack))
+        if not (inner := _within(equation)):
+            counts.append((_Path(scope), _count(got[0])))
+        elif equation.primitive.name == "scan":
+            counts.append(_of_loop(equation, inner, got, scope))
         else:
-            yield scope, got[0]
+            _, within = _computed(*inner, got)
+            counts += [(path._replace(value="/".join(filter(None, (scope, path.value)))), n) for path, n in within]
+    return outputs, counts
 
 
-def _atoms(equation: Any) -> list[Any]:
-    return list(equation.invars if _called(equation) else equation.outvars)
+def _of_loop(equation: Any, inner: tuple[Any, Any], inputs: list[Any], scope: str) -> tuple[_Path, _Counts]:
+    """Return the counts of the body of a ``lax.scan``, with an axis of its turns."""
+    length, fixed, carried = (equation.params[name] for name in ("length", "num_consts", "num_carry"))
+    consts, carry, slices = inputs[:fixed], inputs[fixed : fixed + carried], inputs[fixed + carried :]
+
+    def body(carry: list[Any], slices: list[Any]) -> tuple[list[Any], _Counts]:
+        outputs, counts = _computed(*inner, [*consts, *carry, *slices])
+        return outputs[:carried], counts
+
+    turns = tuple(range(length))
+    backwards = equation.params["reverse"]
+    _, counts = lax.scan(body, carry, slices, length, reverse=backwards)
+    return _Path(scope, turns[::-1] if backwards else turns), counts
 
 
-def _called(equation: Any) -> tuple[Any, Sequence[Any]] | None:
-    """Return the program that an equation calls once, with its own arguments, and its constants; None for any other."""
-    if equation.primitive.name not in ("jit", "pjit", "checkpoint", "remat2"):
+def _is_tagged(equation: Any) -> bool:
+    inner = _within(equation)
+    return equation.primitive.name == "name" or (inner is not None and any(map(_is_tagged, inner[0].eqns)))
+
+
+def _within(equation: Any) -> tuple[Any, Sequence[Any]] | None:
+    """Return the program that an equation calls with its own arguments, once or in turns, and its constants, if any."""
+    if equation.primitive.name not in ("jit", "pjit", "checkpoint", "remat2", "scan"):
         return None
-    inner = equation.params["jaxpr"]  # a closed one of jit, an open one, without constants, of checkpoint
+    inner = equation.params["jaxpr"]  # a closed one of jit and scan, an open one, without constants, of checkpoint
     return getattr(inner, "jaxpr", inner), getattr(inner, "consts", ())
 
 

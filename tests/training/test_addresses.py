@@ -38,6 +38,23 @@ def diverging_state():
     return fn.Layer("counter", lambda key, x: ({}, {"count": jnp.full((), 3.0)}), apply)
 
 
+def grown(x):
+    return 1e15 * x
+
+
+def backwards():
+    """Four turns of one layer, the last of which is made first."""
+    inner = fn.serial(grown, jnp.negative)
+
+    def apply(params, state, x, *, key=None, train=False):
+        def turn(x, n):
+            return inner.apply({}, {}, jnp.where(n < 3, x, x / x), train=train)[0], None
+
+        return jax.lax.scan(turn, x, jnp.arange(4), reverse=True)[0], state
+
+    return fn.Layer("backwards", lambda key, x: ({}, {}), apply)
+
+
 CASES = {
     "batch": Case("batch", "x", transform=lambda key, batch: (jnp.log(batch[0]), batch[1])),
     "layer": Case("activation", "log_0", {"net": fn.serial(fn.dense(4), jnp.log, fn.dense(3))}),
@@ -49,9 +66,20 @@ CASES = {
     ),
     "repeat": Case(
         "activation",
-        "repeat_0",
+        "repeat_0[0]/log_0",
         {"net": fn.serial(fn.dense(4), fn.repeat(fn.serial(fn.dense(4), jnp.log), 3), fn.dense(3))},
     ),
+    "repeat, a later turn": Case(
+        "activation",
+        "repeat_0[2]/grown_0",
+        {"net": fn.serial(fn.repeat(fn.serial(grown, jnp.negative), 5, unroll=2), fn.dense(3))},
+    ),
+    "repeat in repeat, recomputed": Case(
+        "activation",
+        "repeat_0[1]/repeat_0[0]/grown_0",
+        {"net": fn.serial(fn.repeat(fn.serial(fn.repeat(fn.remat(fn.serial(grown)), 2), jnp.negative), 3))},
+    ),
+    "a loop backwards": Case("activation", "backwards_0[1]/grown_0", {"net": fn.serial(backwards(), fn.dense(3))}),
     "ensemble": Case(
         "activation",
         "ensemble_0/log_0",

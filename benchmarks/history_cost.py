@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import fnnet as fn
+from fnnet.fitting import chunks
 
 ROWS, WIDTHS = 20_000, (784, 256, 128, 10)
 STEPS = {32: 2000, 128: 800, 1024: 140}  # somewhat less than a second
@@ -51,13 +52,33 @@ def fitted(task, state, data, steps, batch, **arguments):
     )
 
 
+def untested(run):
+    """Return a run of `fit` whose chunks are made without the test of what is finite."""
+
+    def made():
+        whole, chunks.run_chunk = chunks.run_chunk, without
+        try:
+            return run()
+        finally:
+            chunks.run_chunk = whole
+
+    def without(task, course, row, steps_a_block, ts, data, length, *, last, until_nonfinite):
+        ts = jax.tree.map(jnp.copy, ts)  # a chunk without the test reuses the buffers of its state
+        return chunked(task, course, row, steps_a_block, ts, data, length, last=last)
+
+    chunked = chunks.run_chunk
+    return made
+
+
 def contestants(task, state, data, steps, batch):
     runs = {name: compiled(task, state, data, steps, batch, record=record) for name, record in RECORDS.items()}
     skipping = compiled(task, state, data, steps, batch, record=fn.Record(every=0), on_nonfinite="skip")
     bar = fn.callbacks.progress(stream=Terminal())
+    plain = fitted(task, state, data, steps, batch, record=fn.Record(every=0))
     return runs | {
         "every update tested (on_nonfinite='skip')": skipping,
-        "fit, loss and rate alone": fitted(task, state, data, steps, batch, record=fn.Record(every=0)),
+        "fit, loss and rate alone, no finite test": untested(plain),
+        "fit, loss and rate alone": plain,
         "fit: history, finite test and progress": fitted(task, state, data, steps, batch, callbacks=[bar]),
     }
 

@@ -42,8 +42,8 @@ class Event(NamedTuple):
     `logs` holds the mean training loss since the last event of its kind and, for an epoch, the validation metrics under
     ``val_`` names. `seconds` have passed since the start. `state` is valid during the call only: the next chunk may
     reuse its buffers (it does with ``on_nonfinite="skip"``). ``so_far()`` is the run up to here, with the same state.
-    The end is told even if an error breaks the run off; its `state` may then be gone. `settings` are those by which the
-    number of a step says what it sees: of what JSON has, functions as digests.
+    The end is told even if an error breaks the run off; its `state` may then be gone. ``settings()`` are those by which
+    the number of a step says what it sees: of what JSON has, functions as digests.
     """
 
     kind: Kind
@@ -55,7 +55,7 @@ class Event(NamedTuple):
     logs: dict[str, Any]
     state: TrainState
     so_far: Callable[[], Fit]
-    settings: Mapping[str, Any] = {}
+    settings: Callable[[], Mapping[str, Any]] = dict
 
 
 class Decision(NamedTuple):
@@ -80,8 +80,9 @@ class LogsOnly:
     """A callback that looks at the numbers of an event alone: not at its state, nor at the run so far.
 
     A run without validation data whose callbacks are all such does not break off at every epoch: where epochs are
-    short, several are made at once and told one after another, each with its own step and logs. A decision to stop
-    then ends the run after the last of them.
+    short, several are made at once and told one after another, each with its own step and logs, and the seconds at
+    which it ended by the steps of the chunk. A decision to stop then ends the run after the last of them.
+    Raises: TypeError if it answers with a state.
 
     >>> losses = []
     >>> listen = fn.callbacks.LogsOnly(lambda event: losses.append(event.logs.get("loss")))
@@ -95,4 +96,8 @@ class LogsOnly:
 
     def __call__(self, event: Event) -> bool | Decision | None:
         """Tell it the event."""
-        return self.tell(event)
+        answer = self.tell(event)
+        if isinstance(answer, Decision) and (answer.state is not None or answer.keep):
+            name = getattr(self.tell, "__name__", repr(self.tell))
+            raise TypeError(f"LogsOnly: {name} answers with a state; pass it to fit as it is, without LogsOnly")
+        return answer

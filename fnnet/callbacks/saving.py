@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeGuard, cast
 
 import numpy as np
 
@@ -64,24 +64,22 @@ def checkpoint(
         now.last = -1 if after is None else after
 
     def start(event: Event) -> None:
-        if now.resumed is not None:
-            _check_settings(now.resumed.config.get("settings", {}), event.settings)
-        begin(None if now.resumed is None else int(now.resumed.state.step))
+        resumed, now.resumed = now.resumed, None  # whatever goes wrong, the next run is not the one that is resumed
+        if resumed is not None:
+            _check_settings(resumed.config.get("settings", {}), event.settings())
+        begin(None if resumed is None else int(resumed.state.step))
         column = sign * np.asarray(event.so_far().metrics.get(best or "", []), np.float64)
-        now.seconds, now.least, now.resumed = (
-            event.seconds,
-            np.min(column, initial=np.inf, where=np.isfinite(column)),
-            None,
-        )
+        now.seconds, now.at, now.back = event.seconds, event.step, event.step
+        now.least = np.min(column, initial=np.inf, where=np.isfinite(column))
 
     def save(event: Event) -> None:
-        if now.write is not None and event.step < now.last:  # a callback has put an earlier state in place
+        if now.write is not None and now.back < now.last:  # a callback has put an earlier state in place
             stack.close()
-            begin(event.step)
+            begin(now.back)
             now.last = -1
         if now.write is not None and event.step != now.last:
             now.write.save(_snapshot(event, config), _scores(event, best))
-            now.seconds, now.last = event.seconds, event.step
+            now.seconds, now.last, now.back = event.seconds, event.step, event.step
 
     def end(event: Event) -> None:
         try:
@@ -93,6 +91,8 @@ def checkpoint(
 
     def tell(event: Event) -> None:
         score = sign * _score(event, best)
+        now.back = min(now.back, event.step) if event.step < now.at else now.back
+        now.at = event.step
         if event.kind == "start":
             start(event)
         elif event.kind == "end":
@@ -120,12 +120,14 @@ class _Saving:
     resumed: Snapshot | None = None  # that the run goes on from
     seconds: float = 0.0  # when the last one was saved
     last: int = -1  # its step
+    at: int = 0  # the step of the event before
+    back: int = 0  # the earliest step that was put in place since the last checkpoint
     least: float = math.inf  # the best score so far
 
 
 def _snapshot(event: Event, config: Mapping[str, Any]) -> Snapshot:
     run = event.so_far()
-    known = {"first": run.first, "settings": dict(event.settings), "config": dict(config)}
+    known = {"first": run.first, "settings": dict(event.settings()), "config": dict(config)}
     return Snapshot(run.state, run.history, run.metrics, run.position, known, run.kept)
 
 
@@ -133,19 +135,20 @@ def _check_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     for name, value in before.items():
         if now.get(name, value) != value:
             counted = isinstance(value, int)
-            differ = f"{name} {value}, this one {now[name]}" if counted else f"another {name} than this one"
+            told = "by its name, what it holds and, of a lambda, its code"
+            differ = f"{name} {value}, this one {now[name]}" if counted else f"another {name} than this one, {told}"
             fix = "resume it with what it was begun with, or go on from its state: fit(..., state=result.state)."
             raise DataError("checkpoint", f"the run that is resumed has {differ}", fix)
 
 
 def _score(event: Event, best: str | None) -> float:
-    value = event.logs.get(best, math.nan) if event.kind == "epoch" and best is not None else math.nan
-    return float(value) if not np.ndim(value) and math.isfinite(value) else math.nan
+    value = event.logs.get(best) if event.kind == "epoch" and best is not None else None
+    return float(value) if _is_number(value) and math.isfinite(value) else math.nan
 
 
 def _scores(event: Event, best: str | None) -> dict[str, float]:
     logs = event.logs if event.kind == "epoch" else {}
-    scores = {name: float(value) for name, value in logs.items() if not np.ndim(value)}
+    scores = {name: float(value) for name, value in logs.items() if _is_number(value)}
     return scores if best is None or best in scores or event.kind == "epoch" else {}
 
 
@@ -156,3 +159,7 @@ def _due(event: Event, epochs: int | None, seconds: float | None, saved: float) 
     by_time = seconds is not None and event.seconds - saved >= seconds
     by_epochs = event.kind == "epoch" and epochs is not None
     return by_time or (by_epochs and (event.step // event.steps_an_epoch) % cast(int, epochs) == 0)
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float | np.number) or getattr(value, "ndim", 1) == 0

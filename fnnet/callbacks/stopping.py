@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from fnnet.callbacks.events import Callback, Decision, Event, LogsOnly
+from fnnet.core import TrainState
 from fnnet.errors import DataError, near_matches
 from fnnet.shapes import check_count
 
@@ -29,7 +30,7 @@ def early_stopping(
     equals. It is in ``Fit.kept`` by the name of the monitor, and in checkpoints.
 
     Law: a run that is resumed ends where one that was left alone ends, with the same state; one that had ended already
-    ends at once.
+    ends at once. If it was begun without early stopping, the epochs from then on count.
     Raises: ValueError for counts and modes that are none; DataError, at the first epoch, if there is no `monitor`.
 
     >>> task, x = fn.Task(fn.dense(1), fn.losses.squared_error, fn.sgd(0.0)), jnp.ones((4, 1))
@@ -53,10 +54,14 @@ def early_stopping(
         if event.kind == "end":
             return Decision(state=event.so_far().kept.get(monitor) if restore_best else None)
         if event.kind == "start":  # of a run that was resumed, too
-            metrics = event.so_far().metrics
+            metrics, kept = event.so_far().metrics, event.so_far().kept.get(monitor)
             values = sign * _column(metrics, monitor) if metrics else np.zeros(0)
+            is_now = len(values) > 0 and int(metrics["step"][-1]) == event.step
             best = best_of(values, min_delta)
-            is_now = best.seen > 0 and int(metrics["step"][-1]) == event.step
+            if restore_best:  # the best is what there is a state of
+                known = len(values) - is_now
+                best = _kept(metrics, values[:known], kept) if kept is not None and known else _Best()
+                best = _after(best, float(values[-1]), min_delta) if is_now else best
         else:
             best, is_now = _after(best, sign * _number(event.logs, monitor), min_delta), True
         keep = {monitor: event.state} if restore_best and is_now and best.place == best.seen - 1 else {}
@@ -81,6 +86,15 @@ def best_of(values: np.ndarray, min_delta: float = 0.0) -> _Best:
     _Best(seen=4, place=2, value=2.0)
     """
     return reduce(partial(_after, min_delta=min_delta), values.tolist(), _Best())
+
+
+def _kept(metrics: dict[str, Any], values: np.ndarray, kept: TrainState) -> _Best:
+    """Return the epoch whose state is kept as the best of the values; none seen if it is not among them."""
+    places = np.flatnonzero(metrics["step"][: len(values)] == int(kept.step))
+    if not len(places):
+        return _Best()
+    value = float(values[places[-1]])
+    return _Best(len(values), int(places[-1]), value if math.isfinite(value) else math.inf)
 
 
 def _after(best: _Best, value: float, min_delta: float) -> _Best:

@@ -178,7 +178,7 @@ def _ranking(table: Sequence[TableRecord]) -> Table:
     measured = {}
     if "val_loss" in table[0]:
         measured = {_point(row): row for row in ranked(table, NAMES, "val_loss", "min")}
-    done = [point for point, row in measured.items() if math.isfinite(row["mean"])]
+    done = [point for point, row in measured.items() if row["finite"]]
     steps = {_point(record): record["steps"] for record in table}
     rows = Table("learning rate", "hidden", "steps", "training loss", "validation loss", "± over seeds", "seeds")
     for point in [*done, *(point for point in trained if point not in done)][:SHOWN]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import jax
@@ -125,7 +125,7 @@ def fit(
     steps_a_block = _steps_a_block(at, last, per_epoch, by_epoch, _bytes_a_step(ts, feed))
     plan = _Plan(
         task, course, row, first, at, last, per_epoch, by_epoch, steps_a_block, on_nonfinite, evaluated,
-        tuple(callbacks), _settings(course, per_epoch, last), time.perf_counter(),
+        tuple(callbacks), cache(partial(_settings, course, per_epoch, last)), time.perf_counter(),
     )  # fmt: skip
     begun = [_begun(plan, before)]
     del ts, before  # `_train` empties the list: nothing keeps the first state, which may be large, alive
@@ -151,7 +151,7 @@ class _Plan(NamedTuple):
     on_nonfinite: str
     evaluated: Any
     callbacks: tuple[Callback, ...]
-    settings: Mapping[str, Any]
+    settings: Callable[[], Mapping[str, Any]]
     start: float  # seconds on the clock
 
 
@@ -164,6 +164,7 @@ class _Progress(NamedTuple):
     table: Pieces  # of the metrics
     untold: tuple[np.ndarray, ...]  # the losses of the last steps, which the table does not cover yet
     kept: Mapping[str, TrainState] = {}
+    clock: tuple[float, float] = (0.0, 0.0)  # the seconds at which the last chunk began and ended
     ended: Any = "error"
     address: training.Address | None = None
     position: Position | None = None  # of a stream
@@ -277,7 +278,8 @@ def _made(plan: _Plan, now: _Progress, window: Window, steps_a_block: int, lengt
         address = address or training.Address(int(ts.step), "unknown", "", 0, 0)
     pieces, untold = _with(now.pieces, rows), (*now.untold, rows["loss"])
     now = now._replace(ts=ts, at=now.at + int(made), pieces=pieces, untold=untold)
-    return now._replace(address=address, position=window.position), seconds
+    ended = began + seconds - plan.start
+    return now._replace(address=address, position=window.position, clock=(ended - seconds, ended)), seconds
 
 
 def _next_pace(length: int, seconds: float, steps_a_block: int) -> int:
@@ -306,7 +308,7 @@ def _tell_chunk(plan: _Plan, now: _Progress) -> tuple[_Progress, bool]:
 
 def _end_epochs(plan: _Plan, now: _Progress, ends: np.ndarray, measured: Measured | None) -> tuple[_Progress, bool]:
     """Add a row to the table for each step of `ends`, of the steps since the one before, and tell them."""
-    losses = np.concatenate(now.untold)
+    losses, chunk = np.concatenate(now.untold), len(now.untold[-1])
     start = now.at - len(losses)
     ends = ends[ends > start]
     if not len(ends):
@@ -317,8 +319,10 @@ def _end_epochs(plan: _Plan, now: _Progress, ends: np.ndarray, measured: Measure
         values = jax.device_get(measured(ts))
         rows |= {f"val_{name}": tree.map(_column, value) for name, value in values.items()}
     now, stop = now._replace(table=_with(now.table, rows), untold=(losses[ends[-1] - start :],)), False
+    at, (since, until) = now.at, now.clock
     for n, end in enumerate(ends.tolist() if plan.callbacks else ()):
-        now, wanted = _tell(plan, now, "epoch", _row(rows, n), end)
+        seconds = None if end == at else until - (until - since) * (at - end) / chunk
+        now, wanted = _tell(plan, now, "epoch", _row(rows, n), end, seconds)
         stop = stop or wanted
     return now, stop
 
@@ -358,10 +362,15 @@ def _row(columns: dict[str, Any], n: int) -> dict[str, Any]:
 
 
 def _tell(
-    plan: _Plan, now: _Progress, kind: Kind, logs: dict[str, Any], step: int | None = None
+    plan: _Plan,
+    now: _Progress,
+    kind: Kind,
+    logs: dict[str, Any],
+    step: int | None = None,
+    seconds: float | None = None,
 ) -> tuple[_Progress, bool]:
     """Tell every callback the same, and return the run with the state that they leave, and whether any asks to stop."""
-    seconds = time.perf_counter() - plan.start
+    seconds = time.perf_counter() - plan.start if seconds is None else seconds
     step = now.at if step is None else step
     batch_size, so_far = plan.course.batch_size, partial(_so_far, plan, now)
     event = Event(kind, step, plan.last, plan.per_epoch, batch_size, seconds, logs, now.ts, so_far, plan.settings)
@@ -449,7 +458,7 @@ def _bytes_a_step(ts: TrainState, feed: Feed) -> int:
 
 
 def _settings(course: Course, per_epoch: int, last: int) -> dict[str, Any]:
-    """Return that by which the number of a step says what it sees; an epoch that is the whole run has no say."""
+    """Return that by which the number of a step says what it sees; of one epoch, as long as the run, no length."""
     counts = {"batch_size": course.batch_size, "micro_batches": course.micro_batches}
     functions = {name: fingerprints.digest(getattr(course, name)) for name in ("sampler", "transform")}
     return counts | functions | ({} if per_epoch == last else {"steps_an_epoch": per_epoch})

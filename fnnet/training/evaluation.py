@@ -95,7 +95,7 @@ def measure_batches(task: Task, ts: TrainState, batches: Iterable[PyTree]) -> di
             size = sampling.length(batch)
             rows = max(rows, size)
             batch = jax.tree.map(jnp.asarray, batch if size == rows else _filled_up(batch, rows))
-        totals = _begun(task, ts.params, ts.state, batch) if totals is None else totals
+        totals = _before(task, ts.params, ts.state, batch) if totals is None else totals
         totals = _add_batch(task, ts.params, ts.state, totals, batch, np.int32(size))
     if totals is None:
         raise DataError("evaluate", "there is no batch", "pass an iterable, or an iterator that was not read already.")
@@ -148,7 +148,7 @@ def _filled_up(batch: PyTree, rows: int) -> PyTree:
     return jax.tree.map(filled, batch)
 
 
-_begun = jax.jit(_nothing, static_argnums=0)
+_before = jax.jit(_nothing, static_argnums=0)
 
 
 @partial(jax.jit, static_argnums=0)

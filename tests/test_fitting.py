@@ -250,6 +250,30 @@ def test_short_epochs_are_made_at_once(capacity, monkeypatch):
     assert chunks_made == {1: [93, 93], 7: [16, 20], 4096: [3, 20]}[capacity]
 
 
+def test_epochs_of_a_chunk_are_told_when_they_ended(monkeypatch):
+    """By the steps of the chunk, so that a pace that is taken between two of them is that of the run."""
+    monkeypatch.setattr(loop, "_SECONDS_A_CHUNK", 3600.0)
+    told = []
+    options = {"key": jax.random.key(0), "epochs": 50, "batch_size": BATCH}
+    fn.fit(TASK, make_data(), callbacks=[callbacks.LogsOnly(told.append)], **options)
+    seconds = [event.seconds for event in told]
+    assert seconds == sorted(seconds)
+    chunk = [event for event in told if event.kind == "epoch" and 90 < event.step < 250]
+    steps = np.diff([event.step for event in chunk])
+    paces = np.diff([event.seconds for event in chunk]) / steps
+    np.testing.assert_allclose(paces, paces[0], rtol=1e-6)
+
+
+def test_a_callback_that_looks_at_logs_alone_puts_no_state_in_place():
+    def back(event):
+        return callbacks.Decision(state=event.state) if event.kind == "epoch" else None
+
+    with pytest.raises(TypeError, match="LogsOnly: back answers with a state; pass it to fit as it is"):
+        fn.fit(
+            TASK, make_data(), key=jax.random.key(0), epochs=2, batch_size=BATCH, callbacks=[callbacks.LogsOnly(back)]
+        )
+
+
 def test_epochs_before_what_is_not_finite_are_in_the_table():
     """Whether or not chunks end with epochs: the row of the epoch that broke off is left out."""
     x, y = make_data()

@@ -21,10 +21,14 @@ from fnnet.shapes import check_count
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A callback that saves, and what ``fit(..., resume=True)`` restores from; made by `checkpoint`."""
+    """A callback that saves, and what ``fit(..., resume=True)`` restores from; made by `checkpoint`.
+
+    ``restore(like, check)`` returns the run that the next "start" goes on with, if ``check(run)`` lets it pass; None if
+    there is none.
+    """
 
     tell: Callable[[Event], None]
-    restore: Callable[[TrainState], Fit | None]
+    restore: Callable[[TrainState, Callable[[Fit], None]], Fit | None]
 
     def __call__(self, event: Event) -> None:
         """Save if it is time to."""
@@ -64,7 +68,7 @@ def checkpoint(
         now.last = -1 if after is None else after
 
     def start(event: Event) -> None:
-        resumed, now.resumed = now.resumed, None  # whatever goes wrong, the next run is not the one that is resumed
+        resumed, now.resumed = now.resumed, None
         if resumed is not None:
             _check_settings(resumed.config.get("settings", {}), event.settings())
         begin(None if resumed is None else int(resumed.state.step))
@@ -86,7 +90,7 @@ def checkpoint(
             if event.so_far().ended != "error":
                 save(event)
         finally:
-            now.write = None
+            now.write = now.resumed = None
             stack.close()
 
     def tell(event: Event) -> None:
@@ -101,13 +105,15 @@ def checkpoint(
             save(event)
         now.least = min(now.least, score)
 
-    def restore(like: TrainState) -> Fit | None:
-        now.resumed = snapshot = checkpoints.restore(directory, like)
+    def restore(like: TrainState, check: Callable[[Fit], None]) -> Fit | None:
+        snapshot = checkpoints.restore(directory, like)
         if snapshot is None:
             return None
-        history, metrics = dict(snapshot.history), dict(snapshot.metrics)
-        first = int(snapshot.config.get("first", 0))
-        return Fit(snapshot.state, history, metrics, first=first, position=snapshot.position, kept=snapshot.kept)
+        history, metrics, first = dict(snapshot.history), dict(snapshot.metrics), int(snapshot.config.get("first", 0))
+        run = Fit(snapshot.state, history, metrics, first=first, position=snapshot.position, kept=snapshot.kept)
+        check(run)
+        now.resumed = snapshot
+        return run
 
     return Checkpoint(tell, restore)
 

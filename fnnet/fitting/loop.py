@@ -111,13 +111,12 @@ def fit(
     training.check_targets(task, ts, feed.example)
     with inside("validation"):  # what is wrong with it is found before training, not after the first epoch
         measured = None if validation is None else measurer(task, ts, validation)
-    before = _resumed(callbacks, ts) if resume else None
-    row = chunks.row_of(task, course, ts, feed.shapes)
-    if before is not None:
-        _check_resumed(task, before, row, validated=measured is not None)
-    before = before or Fit(ts, tree.map(lambda leaf: leaf[None][:0], row.blank), {}, first=int(ts.step))
     if epochs is not None and feed.per_epoch is None:
         raise ValueError("fit: the stream's epochs have no known length; pass steps, or fn.data.stream(..., per_epoch)")
+    row = chunks.row_of(task, course, ts, feed.shapes)
+    check = partial(_check_resumed, task, row, measured is not None)
+    before = _resumed(callbacks, ts, check) if resume else None
+    before = before or Fit(ts, tree.map(lambda leaf: leaf[None][:0], row.blank), {}, first=int(ts.step))
     first, at = before.first, int(before.state.step)
     last = first + (count if epochs is None else count * cast(int, feed.per_epoch))
     per_epoch = feed.per_epoch or max(1, last)  # a stream of unknown length is one epoch
@@ -430,15 +429,15 @@ def _init(task: Task, example: PyTree) -> TrainState:
     return training.init(task, jax.random.key(0), example)
 
 
-def _resumed(callbacks: Sequence[Callback], like: TrainState) -> Fit | None:
-    """Return the run that a checkpoint among the callbacks restores; None if it has none yet."""
+def _resumed(callbacks: Sequence[Callback], like: TrainState, check: Callable[[Fit], None]) -> Fit | None:
+    """Return the run that a checkpoint among the callbacks restores, checked; None if it has none yet."""
     savers = [callback for callback in callbacks if hasattr(callback, "restore")]
     if len(savers) != 1:
         got = f"{len(savers)} of them" if savers else "none"
         raise ValueError(
             f"fit: resume=True needs one fn.callbacks.checkpoint(directory) among the callbacks, got {got}"
         )
-    return savers[0].restore(like)
+    return savers[0].restore(like, check)
 
 
 def _steps_a_block(at: int, last: int, per_epoch: int, by_epoch: bool, size: int) -> int:
@@ -464,7 +463,7 @@ def _settings(course: Course, per_epoch: int, last: int) -> dict[str, Any]:
     return counts | functions | ({} if per_epoch == last else {"steps_an_epoch": per_epoch})
 
 
-def _check_resumed(task: Task, before: Fit, row: chunks.Row, *, validated: bool) -> None:
+def _check_resumed(task: Task, row: chunks.Row, validated: bool, before: Fit) -> None:
     """Raise DataError unless the history and the metrics of a run can be gone on with."""
     columns = tree.map(lambda column: column[0], before.history) if len(before.history["step"]) else row.blank
     if difference := tree.difference(columns, row.blank):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from test_training import BATCH, TASK, make_data, make_task
@@ -142,6 +143,52 @@ def test_a_run_that_is_put_back_is_saved_from_there(tmp_path):
     assert done == [15]
     assert checkpoints.steps(tmp_path / "run") == (5, 10, 15, 20, 25, 30)
     chex.assert_trees_all_equal(result.state, alone().state)
+
+
+def test_a_refused_resume_loses_nothing(tmp_path):
+    """The callback of a resume that was refused is used again, without resume: the directory is another run's."""
+    fit(tmp_path / "run", epochs=3, options={"epochs": 1, "keep": 9})
+    saver, data = fn.callbacks.checkpoint(tmp_path / "run"), make_data()
+    options = {"key": jax.random.key(0), "callbacks": [saver], "epochs": 6}
+    for changed in ({"batch_size": BATCH}, {"batch_size": BATCH + 1, "validation": data}):
+        with pytest.raises(DataError, match="the run that is resumed has"):
+            fn.fit(TASK, data, resume=True, **options, **changed)
+        with pytest.raises(DataError, match="holds checkpoints already"):
+            fn.fit(TASK, data, batch_size=BATCH, validation=data, **options)
+    assert checkpoints.steps(tmp_path / "run") == (5, 10, 15)
+
+
+@pytest.mark.parametrize("every", [1, 2, 4])
+def test_the_last_checkpoint_is_that_of_the_result_after_a_roll_back(tmp_path, every):
+    """A callback puts a changed earlier state in place, and the run comes again to steps that were saved before."""
+    done, early = [], []
+
+    def back(event):
+        if event.kind == "epoch" and event.step == 5 and not early:
+            early.append(jax.tree.map(np.array, event.state.params))
+        if event.kind == "epoch" and event.step == 20 and not done:
+            done.append(event.step)
+            params = jax.tree.map(lambda leaf: 2 * leaf, early[0])
+            step = jnp.int32(5)
+            return fn.callbacks.Decision(state=event.state._replace(step=step, params=params))
+        return None
+
+    options = {"epochs": every, "seconds": None, "keep": 9}
+    result = fit(tmp_path / "run", callbacks=[back], epochs=4, options=options)
+    snapshot = checkpoints.restore(tmp_path / "run", result.state)
+    chex.assert_trees_all_equal(snapshot.state, result.state)
+    chex.assert_trees_all_equal(snapshot.history, result.history)
+
+
+def test_metrics_that_are_no_numbers_are_no_scores(tmp_path):
+    """A metric of a dict or of an array is saved with the others."""
+    spread = fn.Metric(
+        "spread", lambda: jnp.zeros(2), lambda acc, z, y, w=None: acc + z[0, :2], lambda acc: {"a": acc[0], "b": acc}
+    )
+    task = make_task(metrics=(fn.metrics.accuracy(), spread))
+    result = fit(tmp_path / "run", task=task, epochs=2, options={"epochs": 1, "best": "val_accuracy", "mode": "max"})
+    snapshot = checkpoints.restore(tmp_path / "run", result.state)
+    assert snapshot.metrics["val_spread"]["b"].shape == (2, 2)
 
 
 OTHERS = {

@@ -76,6 +76,19 @@ def test_a_resumed_run_ends_with_the_best_state_of_all(tmp_path, cut):
         chex.assert_trees_all_equal(result.metrics, expected.metrics)
 
 
+@pytest.mark.parametrize("first", [[], [0.1]], ids=["without", "with another min_delta"])
+def test_a_best_epoch_whose_state_was_not_kept_does_not_count(tmp_path, first):
+    """A run that is resumed with early stopping as it was not before ends with a state of its own table."""
+    data = make_data()
+    options = {"key": jax.random.key(0), "batch_size": BATCH, "validation": data}
+    stops = [fn.callbacks.early_stopping("val_loss", patience=9, min_delta=delta) for delta in first]
+    fn.fit(TASK, data, callbacks=[*stops, fn.callbacks.checkpoint(tmp_path / "run")], epochs=4, **options)
+    listeners = [fn.callbacks.early_stopping("val_loss", patience=9), fn.callbacks.checkpoint(tmp_path / "run")]
+    result = fn.fit(TASK, data, callbacks=listeners, epochs=6, resume=True, **options)
+    assert int(result.state.step) == result.metrics["step"][result.metrics["val_loss"].argmin()] == 30
+    chex.assert_trees_all_equal(result.state, result.kept["val_loss"])
+
+
 def test_each_monitor_keeps_its_own_best():
     """Of two the last one's is restored; both are in the result."""
     data = make_data()

@@ -124,6 +124,7 @@ def _going_on(directory: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
+        typer.echo(err=True)  # after the table, whose last line is open where there is no terminal
         raise Interrupted(f"interrupted; the same command with --out {directory} goes on from there") from None
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, TypeGuard, cast
 
 import numpy as np
@@ -60,50 +61,21 @@ def checkpoint(
         raise ValueError(f"checkpoint: seconds must be a number of at least 0, or None, got {seconds!r}")
     if epochs is not None:
         check_count("checkpoint", "epochs", epochs)
+    saver = _Saver(partial(checkpoints.writer, directory, keep=keep, best=best, mode=mode), config)
     sign = 1 if mode == "min" else -1
-    stack, now = ExitStack(), _Saving()
-
-    def begin(after: int | None) -> None:
-        now.write = stack.enter_context(checkpoints.writer(directory, after=after, keep=keep, best=best, mode=mode))
-        now.last = -1 if after is None else after
-
-    def start(event: Event) -> None:
-        resumed, now.resumed = now.resumed, None
-        if resumed is not None:
-            _check_settings(resumed.config.get("settings", {}), event.settings())
-        begin(None if resumed is None else int(resumed.state.step))
-        column = sign * np.asarray(event.so_far().metrics.get(best or "", []), np.float64)
-        now.seconds, now.at, now.back = event.seconds, event.step, event.step
-        now.least = np.min(column, initial=np.inf, where=np.isfinite(column))
-
-    def save(event: Event) -> None:
-        if now.write is not None and now.back < now.last:  # a callback has put an earlier state in place
-            stack.close()
-            begin(now.back)
-            now.last = -1
-        if now.write is not None and event.step != now.last:
-            now.write.save(_snapshot(event, config), _scores(event, best))
-            now.seconds, now.last, now.back = event.seconds, event.step, event.step
-
-    def end(event: Event) -> None:
-        try:
-            if event.so_far().ended != "error":
-                save(event)
-        finally:
-            now.write = now.resumed = None
-            stack.close()
 
     def tell(event: Event) -> None:
         score = sign * _score(event, best)
-        now.back = min(now.back, event.step) if event.step < now.at else now.back
-        now.at = event.step
+        saver.notice(event)
         if event.kind == "start":
-            start(event)
+            saver.start(event)
+            column = sign * np.asarray(event.so_far().metrics.get(best or "", []), np.float64)
+            saver.least = np.min(column, initial=np.inf, where=np.isfinite(column))
         elif event.kind == "end":
-            end(event)
-        elif score < now.least or _due(event, epochs, seconds, now.seconds):
-            save(event)
-        now.least = min(now.least, score)
+            saver.end(event, _scores(event, best))
+        elif score < saver.least or _due(event, epochs, seconds, saver.seconds):
+            saver.save(event, _scores(event, best))
+        saver.least = min(saver.least, score)
 
     def restore(like: TrainState, check: Callable[[Fit], None]) -> Fit | None:
         snapshot = checkpoints.restore(directory, like)
@@ -112,16 +84,19 @@ def checkpoint(
         history, metrics, first = dict(snapshot.history), dict(snapshot.metrics), int(snapshot.config.get("first", 0))
         run = Fit(snapshot.state, history, metrics, first=first, position=snapshot.position, kept=snapshot.kept)
         check(run)
-        now.resumed = snapshot
+        saver.resumed = snapshot
         return run
 
     return Checkpoint(tell, restore)
 
 
 @dataclass
-class _Saving:
-    """What changes while the checkpoints of a run are written."""
+class _Saver:
+    """The checkpoints of one run after another, written by what ``open(after=...)`` opens: what changes meanwhile."""
 
+    open: Callable[..., AbstractContextManager[Writer]]
+    config: Mapping[str, Any]
+    stack: ExitStack = field(default_factory=ExitStack)
     write: Writer | None = None
     resumed: Snapshot | None = None  # that the run goes on from
     seconds: float = 0.0  # when the last one was saved
@@ -129,6 +104,40 @@ class _Saving:
     at: int = 0  # the step of the event before
     back: int = 0  # the earliest step that was put in place since the last checkpoint
     least: float = math.inf  # the best score so far
+
+    def begin(self, after: int | None) -> None:
+        self.write = self.stack.enter_context(self.open(after=after))
+
+    def notice(self, event: Event) -> None:
+        """See whether a callback has put an earlier state in place."""
+        self.back = min(self.back, event.step) if event.step < self.at else self.back
+        self.at = event.step
+
+    def start(self, event: Event) -> None:
+        resumed, self.resumed = self.resumed, None
+        if resumed is not None:
+            _check_settings(resumed.config.get("settings", {}), event.settings())
+        after = None if resumed is None else int(resumed.state.step)
+        self.begin(after)
+        self.last = -1 if after is None else after
+        self.seconds, self.back = event.seconds, event.step
+
+    def save(self, event: Event, scores: dict[str, float]) -> None:
+        if self.write is not None and self.back < self.last:
+            self.stack.close()
+            self.begin(self.back)
+            self.last = -1
+        if self.write is not None and event.step != self.last:
+            self.write.save(_snapshot(event, self.config), scores)
+            self.seconds, self.last, self.back = event.seconds, event.step, event.step
+
+    def end(self, event: Event, scores: dict[str, float]) -> None:
+        try:
+            if event.so_far().ended != "error":
+                self.save(event, scores)
+        finally:
+            self.write = self.resumed = None
+            self.stack.close()
 
 
 def _snapshot(event: Event, config: Mapping[str, Any]) -> Snapshot:

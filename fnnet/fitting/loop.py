@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
-from typing import Any, Literal, NamedTuple, TypeAlias, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +18,8 @@ from fnnet import fingerprints, sampling, training, tree
 from fnnet.callbacks import Callback, Decision, Event, Fit, Kind, LogsOnly
 from fnnet.core import Key, Task, TrainState
 from fnnet.data.streams import Position
-from fnnet.errors import DataError, NonFiniteError, StreamError, inside
-from fnnet.fitting import chunks, feeds
+from fnnet.errors import NonFiniteError, StreamError, inside
+from fnnet.fitting import checks, chunks, feeds, tables
 from fnnet.fitting.feeds import Feed, Window
 from fnnet.fitting.interrupts import asked_to_stop
 from fnnet.fitting.validating import Measured, measurer
@@ -94,11 +94,11 @@ def fit(
     (3, (3,))
     """
     training.check_task(task)
-    _check_host([part for part in (data, validation, key, state) if not training.come_in_batches(part)])
-    _check_callbacks(callbacks)
+    checks.check_host([part for part in (data, validation, key, state) if not training.come_in_batches(part)])
+    checks.check_callbacks(callbacks)
     if batch_size is not None:
         check_count("fit", "batch_size", batch_size)
-    count = _count(key, state, epochs, steps)
+    count = checks.count_of(key, state, epochs, steps)
     if on_nonfinite not in ("raise", "skip", "stop"):
         raise ValueError(f"fit: on_nonfinite must be 'raise', 'skip' or 'stop', got {on_nonfinite!r}")
     feed = feeds.feed(feeds.as_stream(data), batch_size, sampler)
@@ -107,14 +107,16 @@ def fit(
         task, feed.shapes, feed.batch_size, feed.sampler, transform, micro_batches, record, in_chunks
     )
     example = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), feed.example[0])
-    ts = training.init(task, key, example) if key is not None else _checked(task, cast(TrainState, state), example)
+    ts = (
+        training.init(task, key, example) if key is not None else checks.checked(task, cast(TrainState, state), example)
+    )
     training.check_targets(task, ts, feed.example)
     with inside("validation"):  # what is wrong with it is found before training, not after the first epoch
         measured = None if validation is None else measurer(task, ts, validation)
     if epochs is not None and feed.per_epoch is None:
         raise ValueError("fit: the stream's epochs have no known length; pass steps, or fn.data.stream(..., per_epoch)")
     row = chunks.row_of(task, course, ts, feed.shapes)
-    check = partial(_check_resumed, task, row, measured is not None)
+    check = partial(checks.check_resumed, task, row, measured is not None)
     before = _resumed(callbacks, ts, check) if resume else None
     before = before or Fit(ts, tree.map(lambda leaf: leaf[None][:0], row.blank), {}, first=int(ts.step))
     first, at = before.first, int(before.state.step)
@@ -129,10 +131,6 @@ def fit(
     begun = [_begun(plan, before)]
     del ts, before  # `_train` empties the list: nothing keeps the first state, which may be large, alive
     return _train(plan, begun, feed, measured)
-
-
-Pieces: TypeAlias = tuple[dict[str, Any], ...]
-"""Columns in pieces, each longer than the one after it: there are few, and no row is copied often."""
 
 
 class _Plan(NamedTuple):
@@ -159,8 +157,8 @@ class _Progress(NamedTuple):
 
     ts: TrainState
     at: int
-    pieces: Pieces  # of the history
-    table: Pieces  # of the metrics
+    pieces: tables.Pieces  # of the history
+    table: tables.Pieces  # of the metrics
     untold: tuple[np.ndarray, ...]  # the losses of the last steps, which the table does not cover yet
     kept: Mapping[str, TrainState] = {}
     clock: tuple[float, float] = (0.0, 0.0)  # the seconds at which the last chunk began and ended
@@ -211,7 +209,7 @@ def _train(plan: _Plan, begun: list[_Progress], feed: Feed, measured: Measured |
 
 
 def _last(now: _Progress) -> dict[str, Any]:
-    return _row(now.table[-1], -1) if now.table else {}
+    return tables.row_at(now.table[-1], -1) if now.table else {}
 
 
 def _begun(plan: _Plan, before: Fit) -> _Progress:
@@ -226,11 +224,11 @@ def _own(plan: _Plan, ts: TrainState) -> TrainState:
     return jax.tree.map(jnp.copy if plan.on_nonfinite == "skip" else jnp.asarray, ts)
 
 
-def _untold(pieces: Pieces, table: Pieces, at: int, per_epoch: int) -> tuple[np.ndarray]:
+def _untold(pieces: tables.Pieces, table: tables.Pieces, at: int, per_epoch: int) -> tuple[np.ndarray]:
     """Return the losses of the steps up to `at` that no row of the table covers: of each step the last time."""
     told = int(table[-1]["step"][-1]) if table else 0
     covered = told if told <= at else at - at % per_epoch
-    history = _joined(pieces)
+    history = tables.joined(pieces)
     new = history["step"] > covered
     losses = dict(zip(history["step"][new].tolist(), history["loss"][new], strict=True))
     steps = list(itertools.takewhile(losses.__contains__, range(at, covered, -1)))
@@ -275,7 +273,7 @@ def _made(plan: _Plan, now: _Progress, window: Window, steps_a_block: int, lengt
         made = int(ts.step) - now.at
         rows = tree.map(lambda column: column[:made], rows)
         address = address or training.Address(int(ts.step), "unknown", "", 0, 0)
-    pieces, untold = _with(now.pieces, rows), (*now.untold, rows["loss"])
+    pieces, untold = tables.appended(now.pieces, rows), (*now.untold, rows["loss"])
     now = now._replace(ts=ts, at=now.at + int(made), pieces=pieces, untold=untold)
     ended = began + seconds - plan.start
     return now._replace(address=address, position=window.position, clock=(ended - seconds, ended)), seconds
@@ -301,7 +299,7 @@ def _tell_chunk(plan: _Plan, now: _Progress) -> tuple[_Progress, bool]:
     now, stop = _end_epochs(plan, now, ends, None)
     if now.address is not None:
         return now, stop
-    now, wanted = _tell(plan, now, "chunk", {"loss": float(_means(chunk, np.array([len(chunk)]))[0])})
+    now, wanted = _tell(plan, now, "chunk", {"loss": float(tables.means(chunk, np.array([len(chunk)]))[0])})
     return now, stop or wanted
 
 
@@ -312,52 +310,23 @@ def _end_epochs(plan: _Plan, now: _Progress, ends: np.ndarray, measured: Measure
     ends = ends[ends > start]
     if not len(ends):
         return now, False
-    rows = {"epoch": ends / plan.per_epoch, "step": ends, "loss": _means(losses, ends - start)}
+    rows = {"epoch": ends / plan.per_epoch, "step": ends, "loss": tables.means(losses, ends - start)}
     if measured is not None:
         ts = now.ts if plan.evaluated is None else plan.evaluated(now.ts)
         values = jax.device_get(measured(ts))
-        rows |= {f"val_{name}": tree.map(_column, value) for name, value in values.items()}
-    now, stop = now._replace(table=_with(now.table, rows), untold=(losses[ends[-1] - start :],)), False
+        rows |= {f"val_{name}": tree.map(tables.column, value) for name, value in values.items()}
+    now, stop = now._replace(table=tables.appended(now.table, rows), untold=(losses[ends[-1] - start :],)), False
     at, (since, until) = now.at, now.clock
     for n, end in enumerate(ends.tolist() if plan.callbacks else ()):
         seconds = None if end == at else until - (until - since) * (at - end) / chunk
-        now, wanted = _tell(plan, now, "epoch", _row(rows, n), end, seconds)
+        now, wanted = _tell(plan, now, "epoch", tables.row_at(rows, n), end, seconds)
         stop = stop or wanted
     return now, stop
 
 
-def _means(losses: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Return the mean of the losses up to each end from the one before, without those of batches that were skipped."""
-    finite, starts = np.isfinite(losses[: ends[-1]]), np.concatenate([[0], ends[:-1]])
-    sums = np.add.reduceat(np.where(finite, losses[: ends[-1]], 0).astype(np.float64), starts)
-    counts = np.add.reduceat(finite.astype(np.int64), starts)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-
-
 def _so_far(plan: _Plan, now: _Progress) -> Fit:
-    history, metrics = _joined(now.pieces), _joined(now.table)
+    history, metrics = tables.joined(now.pieces), tables.joined(now.table)
     return Fit(now.ts, history, metrics, now.ended, now.address, plan.first, now.position, now.kept)
-
-
-def _joined(pieces: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return tree.map(lambda *columns: np.concatenate(columns), *pieces) if pieces else {}
-
-
-def _with(pieces: Pieces, new: dict[str, Any]) -> Pieces:
-    """Return the pieces and a new one, joined with those before it that are not longer."""
-    while pieces and len(pieces[-1]["step"]) <= len(new["step"]):
-        pieces, new = pieces[:-1], _joined((pieces[-1], new))
-    return (*pieces, new)
-
-
-def _column(value: np.ndarray) -> np.ndarray:
-    """Return a value as a column of one row: scalars in full precision, whatever they were computed in."""
-    return np.asarray(value if np.ndim(value) else value.item())[None]
-
-
-def _row(columns: dict[str, Any], n: int) -> dict[str, Any]:
-    """Return a row of the columns, its scalars as Python's numbers."""
-    return tree.map(lambda column: column[n] if np.ndim(column) > 1 else column[n].item(), columns)
 
 
 def _tell(
@@ -412,23 +381,6 @@ def _decision(callback: Callback, answer: Any) -> Decision:
     return Decision(bool(answer))
 
 
-def _checked(task: Task, ts: TrainState, example: PyTree) -> TrainState:
-    """Return the state to go on from; DataError unless it is one of this task on such data."""
-    training.check_state("fit", ts)
-    expected = _init.eval_shape(task, example)
-    for part in ("params", "state", "opt_state"):
-        difference = tree.difference(getattr(ts, part), getattr(expected, part))
-        if difference:
-            fix = "go on with the task that the state is of, or start afresh with a key."
-            raise DataError("fit", f"the {part} must be those of this task: {difference}", fix)
-    return ts
-
-
-@partial(jax.jit, static_argnums=0)  # for its memory of shapes: it is never compiled
-def _init(task: Task, example: PyTree) -> TrainState:
-    return training.init(task, jax.random.key(0), example)
-
-
 def _resumed(callbacks: Sequence[Callback], like: TrainState, check: Callable[[Fit], None]) -> Fit | None:
     """Return the run that a checkpoint among the callbacks restores, checked; None if it has none yet."""
     savers = [callback for callback in callbacks if hasattr(callback, "restore")]
@@ -461,40 +413,3 @@ def _settings(course: Course, per_epoch: int, last: int) -> dict[str, Any]:
     counts = {"batch_size": course.batch_size, "micro_batches": course.micro_batches}
     functions = {name: fingerprints.digest(getattr(course, name)) for name in ("sampler", "transform")}
     return counts | functions | ({} if per_epoch == last else {"steps_an_epoch": per_epoch})
-
-
-def _check_resumed(task: Task, row: chunks.Row, validated: bool, before: Fit) -> None:
-    """Raise DataError unless the history and the metrics of a run can be gone on with."""
-    columns = tree.map(lambda column: column[0], before.history) if len(before.history["step"]) else row.blank
-    if difference := tree.difference(columns, row.blank):
-        fix = "resume with the task and the record that it was begun with, or begin in another directory."
-        raise DataError("fit", f"the history of the run that is resumed has other columns: {difference}", fix)
-    expected = {"val_loss", *(f"val_{metric.name}" for metric in task.metrics)} if validated else set()
-    got = {name for name in before.metrics if name.startswith("val_") and not name.startswith("val_loss/")}
-    if before.metrics and got != expected:
-        problem = f"the run that is resumed has the metrics {sorted(got)}, this one {sorted(expected)}"
-        fix = "resume with the validation data and the metrics that it was begun with, or begin in another directory."
-        raise DataError("fit", problem, fix)
-
-
-def _check_host(inputs: PyTree) -> None:
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(inputs)):
-        raise TypeError("fit: is the host's loop, and cannot be inside jit, vmap or grad: use fn.run there")
-
-
-def _check_callbacks(callbacks: Sequence[Callback]) -> None:
-    if callable(callbacks):
-        raise TypeError(f"fit: callbacks must be a list of functions, got one: callbacks=[{callbacks!r}]")
-    for callback in callbacks:
-        if not callable(callback):
-            raise TypeError(f"fit: a callback must be a function of an Event, got {callback!r}")
-
-
-def _count(key: Key | None, state: TrainState | None, epochs: int | None, steps: int | None) -> int:
-    """Return the number of epochs or steps asked for; raise ValueError for arguments that contradict each other."""
-    if (key is None) == (state is None):
-        raise ValueError("fit: expected exactly one of key (start afresh) and state (go on), got both or neither")
-    counts = [count for count in (epochs, steps) if count is not None]
-    if len(counts) != 1:
-        raise ValueError(f"fit: expected exactly one of epochs and steps, got epochs={epochs}, steps={steps}")
-    return check_count("fit", "steps" if epochs is None else "epochs", counts[0], least=0)

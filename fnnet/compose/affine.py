@@ -14,6 +14,7 @@ from fnnet.core import Key, Layer, Params, Shaped, State
 from fnnet.dtypes import at_least_float32, dtype_of
 from fnnet.errors import DataError, ShapeError
 from fnnet.shapes import align, check_last_axis, parameter
+from fnnet.tagged import Found, Tag, by_path, look
 
 
 def collapse(net: LayerLike, params: Params, x: Shaped, state: State = {}) -> tuple[Layer, Params]:  # noqa: B006
@@ -87,20 +88,22 @@ def _check_affine(function: Callable[[Array], Array], zero: Array) -> None:
     """
     directions = jax.random.normal(jax.random.key(0), (16, zero.size), zero.dtype)
     points = jnp.concatenate([size * directions for size in (0.1, 1.0, 100.0)])
-    values = _tagged_values(function, zero)
 
-    def departure(value: Callable[[Array], Array], points: Array) -> Array:
-        at_zero, linear = jax.linearize(value, zero)
+    def values(v: Array) -> Found:
+        output, found = look(function, v, visit=_keep)
+        return [*found, (Tag("its output"), output)]
 
-        def at(v: Array) -> Array:
-            got, change = value(v), linear(v)
-            scale = jnp.abs(got).max() + jnp.abs(at_zero).max() + jnp.abs(change).max()
-            return jnp.abs(got - at_zero - change).max() / jnp.maximum(scale, jnp.finfo(zero.dtype).tiny)
+    def departures(points: Array) -> Found:
+        at_zero, linear = jax.linearize(values, zero)
 
-        return jax.vmap(at)(points).max()
+        def departure(got: Array, start: Array, change: Array) -> Array:
+            scale = jnp.abs(got).max() + jnp.abs(start).max() + jnp.abs(change).max()
+            return jnp.abs(got - start - change).max() / jnp.maximum(scale, jnp.finfo(zero.dtype).tiny)
 
-    worst = jax.jit(lambda points: [departure(value, points) for value in values.values()])(points)
-    for name, share in zip(values, worst, strict=True):
+        shares = jax.vmap(lambda v: jax.tree.map(departure, values(v), at_zero, linear(v)))(points)
+        return jax.tree.map(jnp.max, shares)
+
+    for name, share in by_path(jax.jit(departures)(points)).items():
         if not share <= 64 * float(jnp.finfo(zero.dtype).eps) ** 0.75:  # so that NaN is no pass
             raise DataError(
                 "collapse",
@@ -109,16 +112,5 @@ def _check_affine(function: Callable[[Array], Array], zero: Array) -> None:
             )
 
 
-def _tagged_values(function: Callable[[Array], Array], x: Array) -> dict[str, Callable[[Array], Array]]:
-    """Return, by path and in order, the functions that compute each layer's output; last, the function itself."""
-    closed = jax.make_jaxpr(function)(x)
-    tagged = {}
-    for equation in closed.jaxpr.eqns:
-        if equation.primitive.name == "name" and jnp.issubdtype(equation.outvars[0].aval.dtype, jnp.floating):
-            tagged[str(equation.source_info.name_stack)] = equation.outvars
-
-    def value_of(variables: list[Any]) -> Callable[[Array], Array]:
-        jaxpr = closed.jaxpr.replace(outvars=variables)
-        return lambda v: jax.core.eval_jaxpr(jaxpr, closed.consts, v)[0]
-
-    return {path: value_of(variables) for path, variables in tagged.items()} | {"its output": function}
+def _keep(tag: Tag, value: Array) -> tuple[Array, Array | None]:
+    return value, value if tag.of_layer and jnp.issubdtype(value.dtype, jnp.floating) else None

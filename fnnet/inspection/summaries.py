@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 
 from fnnet import tree
 from fnnet.core import Layer, Params, Shaped, State
-
-_WRAPPED = re.compile(r"\bvmap\(([^()]*)\)")
+from fnnet.tagged import tags
 
 
 class SummaryRow(NamedTuple):
@@ -84,8 +82,9 @@ def summary(net: Layer, x: Shaped) -> Summary:
         return net.apply(params, state, x)[0]
 
     named: dict[str, Any] = {}
-    for path, out in _named(jax.make_jaxpr(infer)(params, state, x)):
-        named.setdefault(path, out)  # of several outputs the first: a Masked's values
+    for tag, out in tags(infer, params, state, x):
+        if tag.of_layer:
+            named.setdefault(tag.path, out)  # of several outputs the first: a Masked's values
     innermost = {path: out for path, out in named.items() if not any(other.startswith(path + "/") for other in named)}
     arrays = tree.flatten(params)
     if not innermost:
@@ -114,25 +113,3 @@ def _size(path: str, arrays: Mapping[str, Any]) -> int:
 
 def _is_under(name: str, path: str) -> bool:
     return name == path or name.startswith(path + "/")
-
-
-def _named(jaxpr: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the path and the shape of every output that a composition tagged, programs within programs included."""
-    for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
-        scope = "/".join(filter(None, (prefix, _unwrapped(str(equation.source_info.name_stack)))))
-        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_program):
-            if _is_program(inner):
-                yield from _named(inner, scope)
-        if equation.primitive.name == "name":
-            yield scope, equation.outvars[0].aval
-
-
-def _unwrapped(scope: str) -> str:
-    """Return the names of a scope as they are outside vmap, within which one is called vmap(name)."""
-    while (plain := _WRAPPED.sub(r"\1", scope)) != scope:
-        scope = plain
-    return scope
-
-
-def _is_program(thing: Any) -> bool:
-    return hasattr(thing, "eqns") or hasattr(thing, "jaxpr")

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array
 
 from fnnet.activations import check_activation, matching_initializer
@@ -55,7 +56,7 @@ def dense(
         kernel = parameter("dense", params, "kernel", (None, features))
         check_last_axis("dense", x, kernel.shape[0])
         y = add_bias("dense", params, jnp.matmul(x, kernel), bias_init)
-        return (y if activation is None else activation(y)), state
+        return activated(activation, y), state
 
     return Layer("dense", init, apply)
 
@@ -72,3 +73,8 @@ def init_affine(
 def add_bias(where: str, params: Params, y: Array, bias_init: Initializer | None) -> Array:
     """Return y + bias, or y for a layer that has none, its `bias_init` being None."""
     return y if bias_init is None else y + align(parameter(where, params, "bias", y.shape[-1:]), y)
+
+
+def activated(activation: Callable[[Any], Any] | None, z: Array) -> Array:
+    """Return φ(z), with z tagged as a value within the layer; z itself if there is no activation."""
+    return z if activation is None else activation(checkpoint_name(z, "z"))

@@ -15,7 +15,7 @@ from fnnet.core import Key, Layer, Params, Shaped, State
 from fnnet.dtypes import dtype_of
 from fnnet.errors import ShapeError
 from fnnet.initializers import Initializer, zeros
-from fnnet.layers.affine import add_bias, init_affine
+from fnnet.layers.affine import activated, add_bias, init_affine
 from fnnet.layers.windows import (
     Padding,
     Pairs,
@@ -200,7 +200,7 @@ def _apply(
         check_spatial(where, x, len(window))
         check_last_axis(where, x, kernel.shape[-2] * groups)
         y = add_bias(where, params, convolve(x, kernel), bias_init)
-        return (y if activation is None else activation(y)), state
+        return activated(activation, y), state
 
     return apply
 

@@ -13,7 +13,7 @@ from fnnet.activations import check_activation
 from fnnet.core import Key, Layer, Params, Shaped, State
 from fnnet.dtypes import dtype_of
 from fnnet.initializers import Initializer, glorot_uniform, orthogonal, zeros
-from fnnet.layers.affine import add_bias
+from fnnet.layers.affine import activated, add_bias
 from fnnet.layers.sequences import repack, unpack, values_of
 from fnnet.shapes import align, check_count, check_floating, check_last_axis, check_rank, parameter
 
@@ -48,7 +48,7 @@ def rnn(
 
     def step(params: Params, carry: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
         (h,) = carry
-        return (activation(z + h @ params["recurrent"]),)
+        return (activated(activation, z + h @ params["recurrent"]),)
 
     init = _init_gates("rnn", features, 1, kernel_init, recurrent_init, bias_init)
     return Layer("rnn", init, _scan_time("rnn", features, step, reverse, bias_init, gates=1, carried=1))

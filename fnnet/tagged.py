@@ -1,0 +1,177 @@
+"""Tagged values, read from the traced program: which there are, and the program run with a look at each.
+
+Compositions tag each child's output with its name, in a scope of that name; a layer may tag a value within it by
+another name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+from jax.extend.core import Literal
+from jaxtyping import Array
+
+_WRAPPED = re.compile(r"\b(?:vmap|jvp|transpose)\(([^()]*)\)")
+_CALLS = ("jit", "pjit", "checkpoint", "remat2", "scan")
+
+
+@jax.tree_util.register_static
+class Tag(NamedTuple):
+    """The place of a value: its path, and whether it is the output of the layer of that path or a value within one.
+
+    Static, as a ``Loop`` is, so that a compiled function may return it.
+    """
+
+    path: str
+    of_layer: bool = True
+
+
+@jax.tree_util.register_static
+class Loop(NamedTuple):
+    """A loop within which there are tags: its path, and its turns in the order in which they are made."""
+
+    path: str
+    turns: tuple[int, ...]
+
+
+Found: TypeAlias = "list[tuple[Tag | Loop, Any]]"
+"""What was kept of each tag, in the order in which they run; of a loop a list of such, every leaf by turns."""
+
+Visit: TypeAlias = Callable[[Tag, Array], tuple[Array, Any]]
+"""``(tag, value) -> (the value to go on with, what to keep or None)``."""
+
+
+def tags(function: Callable[..., Any], *arguments: Any) -> list[tuple[Tag, Any]]:
+    """Return every tag of ``function(*arguments)`` with the shape of its value, programs within programs included.
+
+    Nothing is computed; arguments may be ``jax.ShapeDtypeStruct``. The body of a loop stands once.
+
+    >>> net = fn.serial(fn.dense(4, activation=jnp.tanh))
+    >>> params, _ = net.init(jax.random.key(0), jnp.ones((2, 3)))
+    >>> [(tag.path, tag.of_layer, value.shape) for tag, value in tags(net.__call__, params, jnp.ones((2, 3)))]
+    [('dense_0/z', False, (2, 4)), ('dense_0', True, (2, 4))]
+    """
+    return list(_tags(jax.make_jaxpr(function)(*arguments).jaxpr))
+
+
+def look(
+    function: Callable[..., Any], *arguments: Any, visit: Visit, added: Mapping[str, Array] = {}
+) -> tuple[Any, Found]:
+    """Return ``function(*arguments)`` and what `visit` kept of each tagged value, which it may replace.
+
+    Before the visit, that of `added` is added to the first value of its path; within a loop it has an axis of turns in
+    front. Tags are seen in what the function calls once or in turns (``jit``, ``checkpoint``, ``lax.scan``); within
+    ``lax.cond`` and ``lax.while_loop`` they are not.
+
+    >>> net = fn.serial(jnp.square, jnp.negative)
+    >>> y, found = look(lambda x: net({}, x), jnp.array(3.0), visit=lambda tag, value: (value + 1, value))
+    >>> float(y), [(tag.path, float(value)) for tag, value in found]
+    (-9.0, [('square_0', 9.0), ('negative_0', -10.0)])
+    """
+    program, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
+    outputs, found = _run(program.jaxpr, program.consts, jax.tree.leaves(arguments), visit, dict(added), "")
+    return jax.tree.unflatten(jax.tree.structure(shapes), outputs), found
+
+
+def by_path(found: Found) -> dict[str, Any]:
+    """Return what was kept by path, in order; of a path with several values the first (a ``Masked``'s values).
+
+    >>> by_path([(Tag("a"), 1), (Loop("b", (0, 1)), [(Tag("b/c"), [2, 3])]), (Tag("a"), 4)])
+    {'a': 1, 'b/c': [2, 3]}
+    """
+    values: dict[str, Any] = {}
+    for place, kept in found:
+        for path, value in (by_path(kept) if isinstance(place, Loop) else {place.path: kept}).items():
+            values.setdefault(path, value)
+    return values
+
+
+def _run(
+    jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Any], visit: Visit, added: dict[str, Array], prefix: str
+) -> tuple[list[Any], Found]:
+    values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *inputs], strict=True))
+
+    def read(atoms: Iterable[Any]) -> list[Any]:
+        return [atom.val if isinstance(atom, Literal) else values[atom] for atom in atoms]
+
+    found: Found = []
+    for equation in jaxpr.eqns:
+        inner = _within(equation)
+        if equation.primitive.name == "name":
+            (value,), tag = read(equation.invars), _tag(equation, prefix)
+            if tag.path in added:
+                value = value + added.pop(tag.path)
+            value, kept = visit(tag, value)
+            outputs = [value]
+            found += [] if kept is None else [(tag, kept)]
+        elif inner is None or not any(_tags(inner[0])):
+            # As a program of its own, since how an equation is evaluated differs between versions of JAX.
+            variables = [atom for atom in equation.invars if not isinstance(atom, Literal)]
+            alone = jaxpr.replace(constvars=[], invars=variables, outvars=equation.outvars, eqns=[equation])
+            outputs = jax.core.eval_jaxpr(alone, [], *read(variables))
+        elif equation.primitive.name == "scan":
+            outputs, within = _loop(equation, inner, read(equation.invars), visit, added, _scope(equation, prefix))
+            found.append(within)
+        else:
+            outputs, several = _run(*inner, read(equation.invars), visit, added, _scope(equation, prefix))
+            found += several
+        values |= zip(equation.outvars, outputs, strict=True)
+    return read(jaxpr.outvars), found
+
+
+def _loop(
+    equation: Any, inner: tuple[Any, Any], inputs: list[Any], visit: Visit, added: dict[str, Array], scope: str
+) -> tuple[list[Any], tuple[Loop, Found]]:
+    length, fixed, carried = (equation.params[name] for name in ("length", "num_consts", "num_carry"))
+    consts, carry, slices = inputs[:fixed], inputs[fixed : fixed + carried], inputs[fixed + carried :]
+    own = {tag.path: added.pop(tag.path) for tag, _ in _tags(inner[0], scope) if tag.path in added}
+
+    def body(carry: list[Any], slices: tuple[list[Any], dict[str, Array]]) -> tuple[list[Any], Any]:
+        outputs, found = _run(*inner, [*consts, *carry, *slices[0]], visit, dict(slices[1]), scope)
+        return outputs[:carried], (outputs[carried:], found)
+
+    backwards = equation.params["reverse"]
+    carry, (stacked, found) = jax.lax.scan(body, carry, (slices, own), length, reverse=backwards)
+    turns = tuple(range(length))
+    return [*carry, *stacked], (Loop(scope, turns[::-1] if backwards else turns), found)
+
+
+def _tags(jaxpr: Any, prefix: str = "") -> Iterator[tuple[Tag, Any]]:
+    for equation in jaxpr.eqns:
+        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_program):
+            if _is_program(inner):
+                yield from _tags(getattr(inner, "jaxpr", inner), _scope(equation, prefix))
+        if equation.primitive.name == "name":
+            yield _tag(equation, prefix), equation.outvars[0].aval
+
+
+def _tag(equation: Any, prefix: str) -> Tag:
+    scope, name = _scope(equation, prefix), equation.params["name"]
+    return Tag(scope) if scope.rpartition("/")[2] == name else Tag(_joined(scope, name), of_layer=False)
+
+
+def _scope(equation: Any, prefix: str) -> str:
+    """Return the names of an equation's scope as they are outside transformations, which call one vmap(name)."""
+    scope = str(equation.source_info.name_stack)
+    while (plain := _WRAPPED.sub(r"\1", scope)) != scope:
+        scope = plain
+    return _joined(prefix, scope)
+
+
+def _joined(*names: str) -> str:
+    return "/".join(filter(None, names))
+
+
+def _is_program(thing: Any) -> bool:
+    return hasattr(thing, "eqns") or hasattr(thing, "jaxpr")
+
+
+def _within(equation: Any) -> tuple[Any, Sequence[Any]] | None:
+    """Return the program that an equation calls with its own arguments, once or in turns, and its constants, if any."""
+    if equation.primitive.name not in _CALLS:
+        return None
+    inner = equation.params["jaxpr"]  # a closed one of jit and scan, an open one, without constants, of checkpoint
+    return getattr(inner, "jaxpr", inner), getattr(inner, "consts", ())

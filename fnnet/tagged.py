@@ -22,11 +22,13 @@ _CALLS = ("jit", "pjit", "checkpoint", "remat2", "scan")
 class Tag(NamedTuple):
     """The place of a value: its path, and whether it is the output of the layer of that path or a value within one.
 
-    Static, as a ``Loop`` is, so that a compiled function may return it.
+    Each of the `loops` around it puts an axis of turns in front of what is kept. Static, as a ``Loop`` is, so that a
+    compiled function may return it.
     """
 
     path: str
     of_layer: bool = True
+    loops: int = 0
 
 
 @jax.tree_util.register_static
@@ -54,7 +56,7 @@ def tags(function: Callable[..., Any], *arguments: Any) -> list[tuple[Tag, Any]]
     >>> [(tag.path, tag.of_layer, value.shape) for tag, value in tags(net.__call__, params, jnp.ones((2, 3)))]
     [('dense_0/z', False, (2, 4)), ('dense_0', True, (2, 4))]
     """
-    return list(_tags(jax.make_jaxpr(function)(*arguments).jaxpr))
+    return list(_tags(jax.make_jaxpr(function)(*arguments).jaxpr, Tag("")))
 
 
 def look(
@@ -72,7 +74,7 @@ def look(
     (-9.0, [('square_0', 9.0), ('negative_0', -10.0)])
     """
     program, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
-    outputs, found = _run(program.jaxpr, program.consts, jax.tree.leaves(arguments), visit, dict(added), "")
+    outputs, found = _run(program.jaxpr, program.consts, jax.tree.leaves(arguments), visit, dict(added), Tag(""))
     return jax.tree.unflatten(jax.tree.structure(shapes), outputs), found
 
 
@@ -89,8 +91,27 @@ def by_path(found: Found) -> dict[str, Any]:
     return values
 
 
+def in_turn(found: Found) -> Iterator[tuple[str, Any]]:
+    """Yield path and what was kept, in the order in which they were made, those of a loop turn by turn.
+
+    >>> list(in_turn([(Tag("a"), 1), (Loop("b", (0, 1)), [(Tag("b/c", True, 1), np.array([2, 3]))])]))
+    [('a', 1), ('b[0]/c', np.int64(2)), ('b[1]/c', np.int64(3))]
+    """
+    return _in_turn(found, (), "", "")
+
+
+def _in_turn(found: Found, at: tuple[int, ...], outer: str, name: str) -> Iterator[tuple[str, Any]]:
+    for place, kept in found:
+        path = _joined(name, place.path.removeprefix(outer).removeprefix("/"))
+        if isinstance(place, Loop):
+            for turn in place.turns:
+                yield from _in_turn(kept, (*at, turn), place.path, f"{path}[{turn}]")
+        else:
+            yield path, jax.tree.map(lambda leaf: leaf[at], kept) if at else kept
+
+
 def _run(
-    jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Any], visit: Visit, added: dict[str, Array], prefix: str
+    jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Any], visit: Visit, added: dict[str, Array], outer: Tag
 ) -> tuple[list[Any], Found]:
     values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *inputs], strict=True))
 
@@ -101,32 +122,33 @@ def _run(
     for equation in jaxpr.eqns:
         inner = _within(equation)
         if equation.primitive.name == "name":
-            (value,), tag = read(equation.invars), _tag(equation, prefix)
+            (value,), tag = read(equation.invars), _tag(equation, outer)
             if tag.path in added:
                 value = value + added.pop(tag.path)
             value, kept = visit(tag, value)
             outputs = [value]
             found += [] if kept is None else [(tag, kept)]
-        elif inner is None or not any(_tags(inner[0])):
+        elif inner is None or not any(_tags(inner[0], outer)):
             # As a program of its own, since how an equation is evaluated differs between versions of JAX.
             variables = [atom for atom in equation.invars if not isinstance(atom, Literal)]
             alone = jaxpr.replace(constvars=[], invars=variables, outvars=equation.outvars, eqns=[equation])
             outputs = jax.core.eval_jaxpr(alone, [], *read(variables))
         elif equation.primitive.name == "scan":
-            outputs, within = _loop(equation, inner, read(equation.invars), visit, added, _scope(equation, prefix))
+            outputs, within = _loop(equation, inner, read(equation.invars), visit, added, _scope(equation, outer))
             found.append(within)
         else:
-            outputs, several = _run(*inner, read(equation.invars), visit, added, _scope(equation, prefix))
+            outputs, several = _run(*inner, read(equation.invars), visit, added, _scope(equation, outer))
             found += several
         values |= zip(equation.outvars, outputs, strict=True)
     return read(jaxpr.outvars), found
 
 
 def _loop(
-    equation: Any, inner: tuple[Any, Any], inputs: list[Any], visit: Visit, added: dict[str, Array], scope: str
+    equation: Any, inner: tuple[Any, Any], inputs: list[Any], visit: Visit, added: dict[str, Array], scope: Tag
 ) -> tuple[list[Any], tuple[Loop, Found]]:
     length, fixed, carried = (equation.params[name] for name in ("length", "num_consts", "num_carry"))
     consts, carry, slices = inputs[:fixed], inputs[fixed : fixed + carried], inputs[fixed + carried :]
+    scope = scope._replace(loops=scope.loops + 1)
     own = {tag.path: added.pop(tag.path) for tag, _ in _tags(inner[0], scope) if tag.path in added}
 
     def body(carry: list[Any], slices: tuple[list[Any], dict[str, Array]]) -> tuple[list[Any], Any]:
@@ -136,29 +158,34 @@ def _loop(
     backwards = equation.params["reverse"]
     carry, (stacked, found) = jax.lax.scan(body, carry, (slices, own), length, reverse=backwards)
     turns = tuple(range(length))
-    return [*carry, *stacked], (Loop(scope, turns[::-1] if backwards else turns), found)
+    return [*carry, *stacked], (Loop(scope.path, turns[::-1] if backwards else turns), found)
 
 
-def _tags(jaxpr: Any, prefix: str = "") -> Iterator[tuple[Tag, Any]]:
+def _tags(jaxpr: Any, outer: Tag) -> Iterator[tuple[Tag, Any]]:
     for equation in jaxpr.eqns:
+        scope = _scope(equation, outer)
+        if equation.primitive.name == "scan":
+            scope = scope._replace(loops=scope.loops + 1)
         for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_program):
             if _is_program(inner):
-                yield from _tags(getattr(inner, "jaxpr", inner), _scope(equation, prefix))
+                yield from _tags(getattr(inner, "jaxpr", inner), scope)
         if equation.primitive.name == "name":
-            yield _tag(equation, prefix), equation.outvars[0].aval
+            yield _tag(equation, outer), equation.outvars[0].aval
 
 
-def _tag(equation: Any, prefix: str) -> Tag:
-    scope, name = _scope(equation, prefix), equation.params["name"]
-    return Tag(scope) if scope.rpartition("/")[2] == name else Tag(_joined(scope, name), of_layer=False)
+def _tag(equation: Any, outer: Tag) -> Tag:
+    scope, name = _scope(equation, outer), equation.params["name"]
+    if scope.path.rpartition("/")[2] == name:
+        return scope
+    return scope._replace(path=_joined(scope.path, name), of_layer=False)
 
 
-def _scope(equation: Any, prefix: str) -> str:
+def _scope(equation: Any, outer: Tag) -> Tag:
     """Return the names of an equation's scope as they are outside transformations, which call one vmap(name)."""
     scope = str(equation.source_info.name_stack)
     while (plain := _WRAPPED.sub(r"\1", scope)) != scope:
         scope = plain
-    return _joined(prefix, scope)
+    return outer._replace(path=_joined(outer.path, scope))
 
 
 def _joined(*names: str) -> str:

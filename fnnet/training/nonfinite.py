@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, PyTree
 
 from fnnet import tree
 from fnnet.core import Task, TrainState
-from fnnet.tagged import Found, Loop, Tag, look
+from fnnet.tagged import Found, Tag, in_turn, look
 from fnnet.training.runs import Course, batch_at
 from fnnet.training.steps import advance, step_key
 
@@ -50,24 +48,10 @@ def first_nonfinite(task: Task, ts: TrainState, data: PyTree, course: Course) ->
     # As the run may end in a batch or a state that no later check lets through, each is looked at in this order.
     counts = jax.device_get(_counts(task, course, ts, data))
     for phase, by_path in zip(PHASES, counts, strict=True):
-        for path, count, size in _in_turn(by_path):
+        for path, (count, size) in in_turn(by_path):
             if count:
                 return Address(int(ts.step), phase, path, int(count), int(size))
     return None
-
-
-def _in_turn(
-    counts: Found, at: tuple[int, ...] = (), outer: str = "", name: str = ""
-) -> Iterator[tuple[str, Any, Any]]:
-    """Yield path, count and size in the order in which they were computed, those of a loop turn by turn."""
-    for place, found in counts:
-        path = "/".join(filter(None, (name, place.path.removeprefix(outer).removeprefix("/"))))
-        if isinstance(place, Loop):
-            for turn in place.turns:
-                yield from _in_turn(found, (*at, turn), place.path, f"{path}[{turn}]")
-        else:
-            count, size = found
-            yield path, np.asarray(count)[at], np.asarray(size)[at]
 
 
 @partial(jax.jit, static_argnums=(0, 1))

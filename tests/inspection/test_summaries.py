@@ -105,3 +105,13 @@ def test_layers_inside_loops_have_rows():
         ("ensemble_0/dense_0", 5 * 8),
     ]
     assert result.parameters == 12 + 7 * 12 + 5 * 8
+
+
+def test_a_value_within_a_layer_has_no_row():
+    """The activation of a layer is its own: a row a layer, with the shape of its output."""
+    result = fn.summary(fn.serial(fn.dense(4, activation=jax.nn.relu), fn.rnn(2)), X)
+    assert [(row.path, row.shape, row.parameters) for row in result.rows] == [
+        ("dense_0", (5, 4), 16),
+        ("rnn_0", (5, 2), 14),
+    ]
+    assert [row.path for row in fn.summary(fn.dense(4, activation=jax.nn.relu), X).rows] == ["dense"]

@@ -78,6 +78,11 @@ def look(
     return jax.tree.unflatten(jax.tree.structure(shapes), outputs), found
 
 
+def flat(found: Found) -> list[tuple[Tag, Any]]:
+    """Return what was kept, in order, without the loops around it."""
+    return [pair for place, kept in found for pair in (flat(kept) if isinstance(place, Loop) else [(place, kept)])]
+
+
 def by_path(found: Found) -> dict[str, Any]:
     """Return what was kept by path, in order; of a path with several values the first (a ``Masked``'s values).
 
@@ -85,10 +90,17 @@ def by_path(found: Found) -> dict[str, Any]:
     {'a': 1, 'b/c': [2, 3]}
     """
     values: dict[str, Any] = {}
-    for place, kept in found:
-        for path, value in (by_path(kept) if isinstance(place, Loop) else {place.path: kept}).items():
-            values.setdefault(path, value)
+    for tag, kept in flat(found):
+        values.setdefault(tag.path, kept)
     return values
+
+
+def map_found(function: Callable[[Tag, Any], Any], found: Found) -> Found:
+    """Return ``function(tag, what was kept)`` of every tag in the place of what was kept."""
+    return [
+        (place, map_found(function, kept) if isinstance(place, Loop) else function(place, kept))
+        for place, kept in found
+    ]
 
 
 def in_turn(found: Found) -> Iterator[tuple[str, Any]]:
@@ -120,9 +132,9 @@ def _run(
 
     found: Found = []
     for equation in jaxpr.eqns:
-        inner = _within(equation)
+        inner = called(equation)
         if equation.primitive.name == "name":
-            (value,), tag = read(equation.invars), _tag(equation, outer)
+            (value,), tag = read(equation.invars), tag_of(equation, outer)
             if tag.path in added:
                 value = value + added.pop(tag.path)
             value, kept = visit(tag, value)
@@ -134,10 +146,10 @@ def _run(
             alone = jaxpr.replace(constvars=[], invars=variables, outvars=equation.outvars, eqns=[equation])
             outputs = jax.core.eval_jaxpr(alone, [], *read(variables))
         elif equation.primitive.name == "scan":
-            outputs, within = _loop(equation, inner, read(equation.invars), visit, added, _scope(equation, outer))
+            outputs, within = _loop(equation, inner, read(equation.invars), visit, added, scope_of(equation, outer))
             found.append(within)
         else:
-            outputs, several = _run(*inner, read(equation.invars), visit, added, _scope(equation, outer))
+            outputs, several = _run(*inner, read(equation.invars), visit, added, scope_of(equation, outer))
             found += several
         values |= zip(equation.outvars, outputs, strict=True)
     return read(jaxpr.outvars), found
@@ -163,24 +175,25 @@ def _loop(
 
 def _tags(jaxpr: Any, outer: Tag) -> Iterator[tuple[Tag, Any]]:
     for equation in jaxpr.eqns:
-        scope = _scope(equation, outer)
+        scope = scope_of(equation, outer)
         if equation.primitive.name == "scan":
             scope = scope._replace(loops=scope.loops + 1)
         for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_program):
             if _is_program(inner):
                 yield from _tags(getattr(inner, "jaxpr", inner), scope)
         if equation.primitive.name == "name":
-            yield _tag(equation, outer), equation.outvars[0].aval
+            yield tag_of(equation, outer), equation.outvars[0].aval
 
 
-def _tag(equation: Any, outer: Tag) -> Tag:
-    scope, name = _scope(equation, outer), equation.params["name"]
+def tag_of(equation: Any, outer: Tag) -> Tag:
+    """Return the place of the value that an equation tags, in a program whose own place is `outer`."""
+    scope, name = scope_of(equation, outer), equation.params["name"]
     if scope.path.rpartition("/")[2] == name:
         return scope
     return scope._replace(path=_joined(scope.path, name), of_layer=False)
 
 
-def _scope(equation: Any, outer: Tag) -> Tag:
+def scope_of(equation: Any, outer: Tag) -> Tag:
     """Return the names of an equation's scope as they are outside transformations, which call one vmap(name)."""
     scope = str(equation.source_info.name_stack)
     while (plain := _WRAPPED.sub(r"\1", scope)) != scope:
@@ -196,7 +209,7 @@ def _is_program(thing: Any) -> bool:
     return hasattr(thing, "eqns") or hasattr(thing, "jaxpr")
 
 
-def _within(equation: Any) -> tuple[Any, Sequence[Any]] | None:
+def called(equation: Any) -> tuple[Any, Sequence[Any]] | None:
     """Return the program that an equation calls with its own arguments, once or in turns, and its constants, if any."""
     if equation.primitive.name not in _CALLS:
         return None

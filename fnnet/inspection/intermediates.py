@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from jaxtyping import Array, PyTree
 
 from fnnet import tree
 from fnnet.core import Key, Layer, Params, State, Task, TrainState
-from fnnet.tagged import Found, Loop, Tag, by_path, look
+from fnnet.tagged import Found, Loop, Tag, by_path, flat, look
 from fnnet.training.checks import check_state, check_task, unpack
 from fnnet.training.objectives import objective
 from fnnet.training.steps import step_key
@@ -43,14 +43,14 @@ def activations(
     again, and with the values of a ``Masked``.
 
     Laws: the last is the network's output, under the net's own name unless a child's output is it; within ``serial``
-    each is what the layers up to it compute. It works within ``vmap``, and ``jit``, which returns any dict sorted by key.
+    each is what the layers up to it compute. Works within ``vmap``, and ``jit``, which returns any dict sorted by key.
 
     >>> net = fn.serial(fn.dense(4, activation=jnp.tanh), fn.dense(2))
     >>> params, _ = net.init(jax.random.key(0), jnp.ones((5, 3)))
     >>> {path: value.shape for path, value in activations(net, params, jnp.ones((5, 3))).items()}
     {'dense_0/z': (5, 4), 'dense_0': (5, 4), 'dense_1': (5, 2)}
     """
-    return {tag.path: value for tag, value in _values(net, train, params, state, x, key)}
+    return by_path(_values(net, train, params, state, x, key))
 
 
 def gradients(task: Task, ts: TrainState, batch: PyTree) -> Gradients:
@@ -73,75 +73,89 @@ def gradients(task: Task, ts: TrainState, batch: PyTree) -> Gradients:
     check_state("gradients", ts)
     unpack(batch)
     of_params, of_values = _gradients(task, ts, batch)
-    return Gradients(tree.flatten(of_params), {tag.path: value for tag, value in of_values})
+    return Gradients(tree.flatten(of_params), by_path(of_values))
 
 
-def forward(
-    net: Layer,
-    params: Params,
-    state: State,
-    x: Any,
-    *,
-    key: Key | None = None,
-    train: bool = False,
-    added: Mapping[str, Array] = {},
-) -> tuple[tuple[Any, State], Found]:
-    """Return the output and the state of a network, and each named value within it with `added` added to it.
+def whole(net: Layer, key: Key | None = None, *, train: bool = False) -> Callable[[Params, State, Any], Any]:
+    """Return the function ``(params, state, x) -> (y, state)`` of a network, its output tagged as that of a child."""
 
-    The output itself comes last, under the net's name, which is in front of all paths.
-    """
-
-    def named(params: Params, state: State, x: Any, key: Key | None) -> tuple[Any, State]:
+    def named(params: Params, state: State, x: Any) -> tuple[Any, State]:
         with jax.named_scope(net.name):
             y, new_state = net.apply(params, state, x, key=key, train=train)
             return jax.tree.map(lambda leaf: checkpoint_name(leaf, net.name), y), new_state
 
-    return look(named, params, state, x, key, visit=lambda tag, value: (value, value), added=added)
+    return named
 
 
-def short_names(net: Layer, found: Found) -> dict[str, str]:
-    """Return the paths of `forward` with their names as seen from within the net, in order.
+def keep(tag: Tag, value: Array) -> tuple[Array, Array]:
+    """Visit a tag: keep its value, and go on with it."""
+    return value, value
 
-    Those within a layer that is no composition keep its name. The output is left out where a child's output is it.
+
+def look_within(
+    net: Layer, params: Params, state: State, x: Any, key: Key | None = None, *, train: bool = False
+) -> Found:
+    """Return what `activations` does, with loops apart."""
+    return shortened(net, look(whole(net, key, train=train), params, state, x, visit=keep)[1])
+
+
+def distinct(found: Found) -> Found:
+    """Return the outputs of layers, each value once: under the path of the layer within, not of what is around it."""
+    kept: Found = []
+    for place, value in found:
+        if isinstance(place, Loop):
+            kept.append((place, distinct(value)))
+        elif place.of_layer and not any(value is other for _, other in kept):
+            kept.append((place, value))
+    return kept
+
+
+def shortened(net: Layer, found: Found) -> Found:
+    """Return what was found in `whole` under the paths as they are within the net.
+
+    Values within a layer that is no composition keep its name. The output is left out where a child's output is it.
     """
-    values, prefix = by_path(found), f"{net.name}/"
-    others = [path for path in values if path != net.name]
-    if not any(tag.of_layer and tag.path != net.name for tag in _tags_of(found)):
-        return {path: path for path in values}
-    same = any(values[path] is values[net.name] for path in others)
-    names = {path: path.removeprefix(prefix) for path in others}
-    return names if same else names | {net.name: net.name}
-
-
-def _tags_of(found: Found) -> list[Tag]:
-    return [tag for place, kept in found for tag in (_tags_of(kept) if isinstance(place, Loop) else [place])]
+    inner = [(place, kept) for place, kept in found if place.path != net.name]
+    outputs = [kept for place, kept in found if place.path == net.name]
+    if any(kept is output for _, kept in inner for output in outputs):
+        found = inner
+    return _renamed(found, f"{net.name}/") if any(tag.of_layer for tag, _ in flat(inner)) else found
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _values(net: Layer, train: bool, params: Params, state: State, x: Any, key: Key | None) -> list[tuple[Tag, Array]]:
-    _, found = forward(net, params, state, x, key=key, train=train)
-    values = by_path(found)
-    return [(Tag(name), values[path]) for path, name in short_names(net, found).items()]
+def _values(net: Layer, train: bool, params: Params, state: State, x: Any, key: Key | None) -> Found:
+    return look_within(net, params, state, x, key, train=train)
+
+
+def _renamed(found: Found, prefix: str) -> Found:
+    def rename(place: Any, kept: Any) -> tuple[Tag | Loop, Any]:
+        kept = _renamed(kept, prefix) if isinstance(place, Loop) else kept
+        return place._replace(path=place.path.removeprefix(prefix)), kept
+
+    return [rename(*entry) for entry in found]
 
 
 @partial(jax.jit, static_argnums=0)
-def _gradients(task: Task, ts: TrainState, batch: PyTree) -> tuple[Params, list[tuple[Tag, Array]]]:
+def _gradients(task: Task, ts: TrainState, batch: PyTree) -> tuple[Params, Found]:
     key = step_key(ts)
 
-    def named() -> list[tuple[tuple[Tag, Tag], Array]]:
-        _, found = forward(task.net, ts.params, ts.state, batch[0], key=key, train=True)
-        values = by_path(found)
-        return [((Tag(path), Tag(name)), values[path]) for path, name in short_names(task.net, found).items()]
+    def both() -> tuple[Found, Found]:
+        _, found = look(whole(task.net, key, train=True), ts.params, ts.state, batch[0], visit=keep)
+        return found, shortened(task.net, found)
 
-    shapes = [(names, v) for names, v in jax.eval_shape(named) if jnp.issubdtype(v.dtype, jnp.inexact)]
+    found, short = map(by_path, jax.eval_shape(both))
+    # The output, which `shortened` may leave out, is the last.
+    names = {
+        path: name for path, name in zip(found, short, strict=False) if jnp.issubdtype(found[path].dtype, jnp.inexact)
+    }
 
     def loss(params: Params, added: dict[str, Array]) -> Array:
         def apply(params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False) -> Any:
-            return forward(task.net, params, state, x, key=key, train=train, added=added)[0]
+            return look(whole(task.net, key, train=train), params, state, x, visit=keep, added=added)[0]
 
         seen = task._replace(net=Layer(task.net.name, task.net.init, apply))
         return objective(seen, params, ts.state, batch, key).loss
 
-    zeros = {path.path: jnp.zeros(v.shape, v.dtype) for (path, _), v in shapes}
-    grads = tree.map(jnp.conj, jax.grad(loss, argnums=(0, 1))(ts.params, zeros))
-    return grads[0], [(name, grads[1][path.path]) for (path, name), _ in shapes]
+    zeros = {path: jnp.zeros(found[path].shape, found[path].dtype) for path in names}
+    of_params, of_values = tree.map(jnp.conj, jax.grad(loss, argnums=(0, 1))(ts.params, zeros))
+    return of_params, [(Tag(name), of_values[path]) for path, name in names.items()]

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 import fnnet as fn
 from fnnet.inspection import activations, gradients
-from fnnet.inspection.intermediates import forward
+from fnnet.inspection.intermediates import keep, whole
+from fnnet.tagged import look
 from fnnet.training.objectives import objective
 from fnnet.training.steps import step_key
 
@@ -177,7 +178,7 @@ def test_derivatives_are_limits_of_differences(x64):
     @jax.jit
     def moved(added):
         def apply(params, state, x, *, key=None, train=False):
-            return forward(net, params, state, x, key=key, train=train, added=added)[0]
+            return look(whole(net, key, train=train), params, state, x, visit=keep, added=added)[0]
 
         seen = task._replace(net=net._replace(apply=apply))
         return objective(seen, ts.params, ts.state, (x, y), step_key(ts)).loss

@@ -208,7 +208,7 @@ def evaluate(
     dataset = with_targets(source, read_source(source, settings.target, run.schema, missing=settings.missing))
     if part == "test":
         dataset = data.split(dataset, (0.7, 0.15, 0.15), seed=settings.seed)[2]
-    dataset = _as_in_training(run.schema, dataset)
+    dataset = as_in_training(run.schema, dataset)
     values = training.evaluate(_task(run), _train_state(run), dataset.arrays)
     _print_table(f"{run_directory} on {source}, {part} ({len(dataset.y)} examples)", _scalars(values))
 
@@ -226,7 +226,7 @@ def predict(
         raise typer.BadParameter(f"{out.parent} is not a directory", param_hint="--out")
     run = runs.load(run_directory)
     dataset = read_source(source, None, run.schema, missing=run.settings.missing)._replace(y=None)
-    dataset = _as_in_training(run.schema, dataset)
+    dataset = as_in_training(run.schema, dataset)
     outputs = training.predict(_task(run), _train_state(run), jnp.asarray(dataset.x))
     columns = _prediction_columns(run, np.asarray(outputs, np.float64))
     if out is None:
@@ -301,7 +301,7 @@ def with_targets(source: str, dataset: data.Dataset) -> data.Dataset:
     raise DataError(source, "has no targets", fix)
 
 
-def _as_in_training(schema: data.Schema, dataset: data.Dataset) -> data.Dataset:
+def as_in_training(schema: data.Schema, dataset: data.Dataset) -> data.Dataset:
     """Return `dataset` as the network takes it; what training did not see gets a warning."""
     for column, categories in data.unseen_categories(schema, dataset).items():
         names = ", ".join(map(repr, categories[:5])) + (", ..." if len(categories) > 5 else "")

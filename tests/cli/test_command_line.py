@@ -304,6 +304,24 @@ def test_summary_of_a_source(fnnet):
     assert "body/dense_1" in out
 
 
+def test_doctor(fnnet):
+    """A sound run has no finding; of a deep net of sigmoids the layer and the cure are named."""
+    assert fnnet("train", "digits", *QUICK, "--learning-rate", "0.01", "--out", "sound")[0] == 0
+    code, out, _ = fnnet("doctor", "sound", "digits", "--examples", "100")
+    assert code == 0
+    assert out.splitlines() == [f"{when}: nothing found in 100 examples" for when in ("as it was begun", "as it is")]
+    deep = ("--hidden", ",".join(["16"] * 8), "--activation", "sigmoid", "--out", "deep")
+    assert fnnet("train", "digits", *QUICK, *deep)[0] == 0
+    code, out, _ = fnnet("doctor", "deep", "digits")
+    assert code == 0
+    assert "as it was begun: " in out
+    assert "- vanishing gradients at dense_0/z: " in out
+    assert "Cure: fn.activations.relu" in out
+    code, _, err = fnnet("doctor", "deep", "iris")
+    assert code == 1
+    assert err.startswith("error: ")
+
+
 def test_version(fnnet):
     code, out, _ = fnnet("--version")
     assert code == 0

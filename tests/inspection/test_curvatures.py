@@ -26,7 +26,7 @@ def small():
 
 @functools.cache
 def reference():
-    """The small task in float64, with the Hessian that JAX makes whole, and the gradient, of the objective written out."""
+    """The small task in float64, with the Hessian that JAX makes whole, and the gradient, of the objective by hand."""
     task, ts, data = small()
     point, unravel = ravel_pytree(ts.params)
 

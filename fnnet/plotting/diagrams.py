@@ -101,7 +101,7 @@ def spectrum(spectrum: Spectrum, *, title: str = "") -> Figure:
             )
     reach = float(np.abs(values).max()) or 1.0
     axes.set_xscale("symlog", linthresh=reach / 1000)
-    decades = [10.0**n for n in range(math.ceil(math.log10(reach / 200)), math.floor(math.log10(reach)) + 1)]
+    decades = [10.0**n for n in range(math.ceil(math.log10(reach / 1000)), math.floor(math.log10(reach)) + 1)]
     axes.set_xticks([*(-d for d in decades if -d > values.min()), 0, *(d for d in decades if d < values.max())])
     axes.set_yscale("log")
     axes.set(xlabel="eigenvalue of the Hessian", ylabel="weight", ylim=(floor, 2))

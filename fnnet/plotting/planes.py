@@ -125,5 +125,5 @@ def _scatter(axes: Any, points: np.ndarray, y: ArrayLike | None, classes: Sequen
     for n in np.unique(labels).tolist():
         colour, marker = COLOURS[n % len(COLOURS)], MARKERS[n % len(MARKERS)]
         name = None if y is None else str(n) if classes is None else classes[n]
-        style = {"s": size, "color": colour, "marker": marker, "edgecolors": "white", "linewidths": 0.3}
+        style = {"s": size, "color": colour, "marker": marker, "edgecolors": "0.3", "linewidths": 0.2}
         axes.scatter(*points[labels == n].T, label=name, **style)

@@ -1,6 +1,6 @@
 """Each layer is a new view of the data: handwritten digits as every layer sees them, and how well a line parts them.
 
-A linear classifier is fitted to the outputs of each layer, before training and after, on the training set, and tested on
+A linear classifier is fitted to each layer's outputs, before training and after, on the training set, and is tested on
 other digits. Pictures: the first two principal components of each layer's outputs, and the accuracy by layer.
 
 python examples/06_representations.py [--plot representations.png] [--epochs 20] [--seeds 3]

@@ -96,10 +96,7 @@ def plane(a: Params, b: Params, c: Params) -> Plane:
     {'w': Array([0., 1., 0.], dtype=float32)}
     """
     to_b, to_c = (tree.map(lambda end, start: end - start, point, a) for point in (b, c))
-    _check_directions("plane", to_b, to_c)
-    u = tree.scale(1 / tree.norm(to_b), to_b)
-    across = tree.map(lambda leaf, along: leaf - _inner(u, to_c).astype(leaf.dtype) * along, to_c, u)
-    return Plane(a, u, tree.scale(1 / tree.norm(across), across))
+    return Plane(a, *_right_angle("plane", to_b, to_c))
 
 
 def filter_normalised(key: Key, params: Params) -> Params:
@@ -113,17 +110,7 @@ def filter_normalised(key: Key, params: Params) -> Params:
     >>> jnp.linalg.norm(direction["kernel"], axis=0).round(4).tolist(), direction["bias"].tolist()
     ([5.0, 1.0], [0.0, 0.0])
     """
-    keys = jax.random.split(check_key("filter_normalised", key, when=""), len(jax.tree.leaves(params)))
-    keys = jax.tree.unflatten(jax.tree.structure(params), list(keys))
-
-    def direction(path: str, leaf: Array, key: Key) -> Array:
-        if leaf.ndim < 2 or path.rpartition("/")[2] in ("bias", "scale"):
-            return jnp.zeros_like(leaf)
-        random = jax.random.normal(key, leaf.shape, leaf.dtype)
-        axes = tuple(range(leaf.ndim - 1))
-        return random * (tree.leaf_norm(leaf, axes) / tree.leaf_norm(random, axes)).astype(leaf.dtype)
-
-    return tree.map_with_path(direction, params, keys)
+    return _direction(check_key("filter_normalised", key, when=""), params)
 
 
 def project(plane: Plane, params: Params) -> Float[Array, "... 2"]:
@@ -162,13 +149,13 @@ def loss_surface(task: Task, ts: TrainState, data: PyTree, plane: Plane, u: Arra
     >>> ts = fn.init(task, jax.random.key(0), x)
     >>> axes = [{"kernel": jnp.array(column)[:, None]} for column in ([1.0, 0.0], [0.0, 1.0])]
     >>> whole = Plane({"kernel": jnp.zeros((2, 1))}, *axes)
-    >>> loss_surface(task, ts, (x, y), whole, [0.0, 1.0], [0.0, 2.0]).loss.tolist()
+    >>> loss_surface(task, ts, (x, y), whole, np.array([0.0, 1.0]), np.array([0.0, 2.0])).loss.tolist()
     [[2.5, 2.0], [0.5, 0.0]]
     """
     check_task(task)
     check_state("loss_surface", ts)
     unpack(data)
-    _check_directions("loss_surface", plane.u, plane.v)
+    _right_angle("loss_surface", plane.u, plane.v)
     u, v = (jnp.asarray(axis, jnp.float32) for axis in (u, v))
     if u.ndim != 1 or v.ndim != 1:
         raise ShapeError("loss_surface", f"u and v must have one axis each, got shapes {u.shape} and {v.shape}")
@@ -204,6 +191,20 @@ def at_inference(task: Task, ts: TrainState, data: PyTree) -> Callable[[Params],
     return lambda params: objective(still, params, ts.state, data, step_key(ts)).loss
 
 
+@jax.jit
+def _direction(key: Key, params: Params) -> Params:
+    keys = jax.random.split(key, len(jax.tree.leaves(params)))
+
+    def direction(path: str, leaf: Array, key: Key) -> Array:
+        if leaf.ndim < 2 or path.rpartition("/")[2] in ("bias", "scale"):
+            return jnp.zeros_like(leaf)
+        random = jax.random.normal(key, leaf.shape, leaf.dtype)
+        axes = tuple(range(leaf.ndim - 1))
+        return random * (tree.leaf_norm(leaf, axes) / tree.leaf_norm(random, axes)).astype(leaf.dtype)
+
+    return tree.map_with_path(direction, params, jax.tree.unflatten(jax.tree.structure(params), list(keys)))
+
+
 @partial(jax.jit, static_argnums=0)
 def _losses(task: Task, ts: TrainState, data: PyTree, plane: Plane, u: Array, v: Array) -> Array:
     value = at_inference(task, ts, data)
@@ -234,16 +235,27 @@ def _inner(a: Params, b: Params) -> Array:
     return reduce(jnp.add, jax.tree.leaves(tree.map(part, a, b)))
 
 
-def _check_directions(where: str, u: Params, v: Params) -> None:
-    """Raise DataError unless the directions span a plane."""
-    lengths = [float(tree.norm(d)) for d in (u, v)]
-    if not min(lengths) > 0:
+def _right_angle(where: str, u: Params, v: Params) -> tuple[Params, Params]:
+    """Return directions of length 1 at a right angle that span the plane of `u` and `v`, the first along `u`.
+
+    Raises: DataError unless they span one.
+    """
+    lengths, sine, units = _orthonormal(u, v)
+    if not float(lengths.min()) > 0:
         problem = f"the directions must not be 0, got lengths {lengths[0]:.3g} and {lengths[1]:.3g}"
         raise DataError(where, problem, "choose points, or directions, that differ.")
-    units = [tree.scale(1 / length, d) for d, length in zip((u, v), lengths, strict=True)]
-    cosine = float(_inner(*units))
-    # The part of one across the other, since 1 − cos² of nearly parallel directions is rounding.
-    across = tree.map(lambda y, x: y - jnp.asarray(cosine, y.dtype) * x, units[1], units[0])
-    if not (sine := float(tree.norm(across))) > _LEAST_SINE:
+    if not float(sine) > _LEAST_SINE:
         problem = f"the directions must span a plane, got two on one line (the sine of their angle is {sine:.2g})"
         raise DataError(where, problem, "choose another third point, or another second direction.")
+    return units
+
+
+@jax.jit
+def _orthonormal(u: Params, v: Params) -> tuple[Array, Array, tuple[Params, Params]]:
+    lengths = jnp.stack([tree.norm(d) for d in (u, v)])
+    first, second = (tree.scale(1 / length, d) for d, length in zip((u, v), lengths, strict=True))
+    # The sine is the length of what is across, since 1 − cos² of nearly parallel directions is rounding.
+    cosine = _inner(first, second)
+    across = tree.map(lambda y, x: y - cosine.astype(y.dtype) * x, second, first)
+    sine = tree.norm(across)
+    return lengths, sine, (first, tree.scale(1 / sine, across))

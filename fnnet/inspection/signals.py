@@ -48,7 +48,7 @@ def saturation(
     state: State = {},  # noqa: B006 - never mutated
     *,
     least: float = 0.05,
-) -> dict[str, Float[Array, ...]]:
+) -> dict[str, Float[Array, "*turns"]]:
     """Return, by layer, the share of the pairs (example, unit) whose activation has a slope below `least` in magnitude.
 
     What has no slope passes no gradient. A number for each layer of `slopes`, within ``fn.repeat`` one for each turn.
@@ -68,7 +68,7 @@ def saturation(
     }
 
 
-def dead_units(net: Layer, params: Params, x: Any, state: State = {}) -> dict[str, Bool[Array, ...]]:  # noqa: B006
+def dead_units(net: Layer, params: Params, x: Any, state: State = {}) -> dict[str, Bool[Array, "*turns units"]]:  # noqa: B006
     """Return, by layer, whether the slope of a unit is 0 on every example of `x`: nothing there teaches it.
 
     A boolean for each unit, of the last axis, of each layer of `slopes`; of a convolution over all places too. Within

@@ -30,8 +30,8 @@ def activation_histograms(values: Mapping[str, ArrayLike], *, bins: int = 40, ti
     for ax, (path, array) in zip(axes, values.items(), strict=True):
         flat = np.asarray(array, np.float64).ravel()
         flat = flat[np.isfinite(flat)]
-        ax.hist(flat, bins=bins, density=True, color=COLOURS[0])
         if flat.size:
+            ax.hist(flat, bins=bins, density=True, color=COLOURS[0])
             ax.axvline(flat.mean(), color=COLOURS[1], linestyle="--")
         ax.set_title(path, fontsize=9, parse_math=False)
         ax.set(xlabel="value", ylabel="density")

@@ -165,12 +165,12 @@ def test_derivatives_are_limits_of_differences(x64):
         net, fn.losses.cross_entropy, fn.sgd(0.1), penalty=lambda p: jnp.square(p["batch_norm_0"]["scale"]).sum()
     )
     x, y = jax.random.normal(jax.random.key(1), (6, 3)), jnp.arange(6) % 4
-    ts = fn.init(task, jax.random.key(0), x)
+    ts = jax.jit(fn.init, static_argnums=0)(task, jax.random.key(0), x)
     found = gradients(task, ts, (x, y))
     assert list(found.activations) == [
         "repeat_0/dense_0/z", "repeat_0/dense_0", "repeat_0/dropout_0", "repeat_0", "batch_norm_0",
         "ensemble_0/dense_0", "ensemble_0", "lambda_0"]  # fmt: skip
-    after, _ = fn.step(task, ts, (x, y))
+    after, _ = jax.jit(fn.step, static_argnums=0)(task, ts, (x, y))
     step = {path: (a - b) / 0.1 for (path, a), b in zip(
         fn.tree.flatten(ts.params).items(), fn.tree.flatten(after.params).values(), strict=True)}  # fmt: skip
     chex.assert_trees_all_close(found.params, step, rtol=1e-9, atol=1e-12)
@@ -194,6 +194,7 @@ def test_derivatives_are_limits_of_differences(x64):
         np.testing.assert_allclose((up - down) / 2e-6, expected, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.untyped
 def test_what_is_no_task_no_state_no_batch():
     """The errors are those of `fn.step`."""
     x = X[:, 0, 0]

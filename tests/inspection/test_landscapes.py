@@ -99,9 +99,9 @@ def test_what_spans_no_plane():
         plane(a, a, b)
     zero = fn.tree.zeros_like(a)
     with pytest.raises(fn.errors.DataError, match="loss_surface: the directions must not be 0"):
-        loss_surface(TASK, TS, (X, Y), Plane(a, b, zero), [0.0], [0.0])
+        loss_surface(TASK, TS, (X, Y), Plane(a, b, zero), np.zeros(1), np.zeros(1))
     with pytest.raises(fn.errors.ShapeError, match="u and v must have one axis each"):
-        loss_surface(TASK, TS, (X, Y), plane(*POINTS), 0.0, [0.0])
+        loss_surface(TASK, TS, (X, Y), plane(*POINTS), 0.0, np.zeros(1))
 
 
 def test_a_path_is_that_of_the_run():

@@ -27,7 +27,7 @@ def blobs(seed, size):
 
 def test_the_accuracy_of_each_layer_is_that_of_a_ridge_classifier():
     """scikit-learn's, of the standardised values; a unit that never fires among them."""
-    train, test = blobs(0, 300), blobs(1, 200)
+    train, test = blobs(0, 200), blobs(1, 200)
     params, _ = NET.init(jax.random.key(0), train[0])
     params["dense_0"]["bias"] = params["dense_0"]["bias"].at[1].set(-100.0)
     found = linear_probe(NET, params, train, test, ridge=2.0)

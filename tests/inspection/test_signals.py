@@ -118,5 +118,9 @@ def test_the_signal_is_that_of_each_layer_at_its_depth():
     np.testing.assert_allclose(found.var, [v.var() for v in rows], rtol=1e-4)
     variances = jax.vmap(lambda k: signal(net, k, X).var)(jax.random.split(key, 2))
     assert variances.shape == (2, 6)
+
+
+@pytest.mark.untyped
+def test_a_signal_needs_a_key():
     with pytest.raises(fn.errors.KeyMissingError):
-        signal(net, None, X)
+        signal(fn.dense(2), None, X)

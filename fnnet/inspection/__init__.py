@@ -1,7 +1,7 @@
 """Looking at a network: what it holds and what it computes, as arrays and tables."""
 
 from fnnet.inspection.curvatures import Curvature, Spectrum, curvature, hessian_spectrum
-from fnnet.inspection.health import Signal, dead_units, saturation, signal, slopes
+from fnnet.inspection.doctor import Health, health
 from fnnet.inspection.intermediates import Gradients, activations, gradients
 from fnnet.inspection.landscapes import (
     Grid,
@@ -15,12 +15,16 @@ from fnnet.inspection.landscapes import (
     project,
 )
 from fnnet.inspection.probes import Probe, Representation, linear_probe, representation
+from fnnet.inspection.signals import Signal, dead_units, saturation, signal, slopes
 from fnnet.inspection.summaries import Summary, SummaryRow, summary
+from fnnet.inspection.symptoms import Finding
 
 __all__ = [
     "Curvature",
+    "Finding",
     "Gradients",
     "Grid",
+    "Health",
     "Plane",
     "Probe",
     "Representation",
@@ -35,6 +39,7 @@ __all__ = [
     "decision_grid",
     "filter_normalised",
     "gradients",
+    "health",
     "hessian_spectrum",
     "linear_probe",
     "loss_surface",

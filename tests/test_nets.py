@@ -81,8 +81,8 @@ def test_parameters_are_met(rule, depth, parameters):
     widths = fn.nets.widths(inputs, 10, depth, rule, parameters=parameters)
     assert abs(size(inputs, widths) / parameters - 1) < 0.05
     assert widths[-1] == 10
-    assert (widths[0] > inputs) == (rule == "expand")
-    assert all(a >= b for a, b in pairwise(widths))
+    assert all(a >= b for a, b in pairwise(widths if rule == "expand" else widths[:-1]))
+    assert {"expand": widths[0] > inputs, "reduce": widths[0] <= inputs, "uniform": len(set(widths[:-1])) == 1}[rule]
 
 
 @given(st.integers(700, 20_000))

@@ -41,7 +41,6 @@ def backward(params, z, a, y):
 
 
 def relative(got, expected):
-    """Return the norm of the difference of two trees as a share of the second's."""
     return float(fn.tree.norm(jax.tree.map(jnp.subtract, got, expected)) / fn.tree.norm(expected))
 
 
@@ -67,8 +66,7 @@ def compared(widths, x, y):
     grads = jax.jit(lambda params: backward(params, *forward(params, x), y))(params)
     exact = {name: relative(grads[name], expected[name]) for name in params}
     numeric = {}
-    for name in params:
-        # Along the layer's own gradient the slope is its norm, so that no small number divides the error.
+    for name in params:  # along the layer's own gradient: the slope is its norm, so no small number divides the error
         norm = fn.tree.norm(grads[name])
         along = fn.tree.zeros_like(params) | {name: fn.tree.scale(1 / norm, grads[name])}
         slopes = differences(objective, params, along, jnp.asarray(STEPS, x.dtype))
@@ -81,7 +79,6 @@ def main(arguments=None):
     parser.add_argument("--examples", type=int, default=64)
     parser.add_argument("--plot", metavar="FILE")
     options = parser.parse_args(arguments)
-
     digits = fn.data.take(fn.data.digits(), np.arange(options.examples))
     exact, numeric, exponent = {}, {}, {}
     for dtype in ("float32", "float64") if jax.config.jax_enable_x64 else ("float32",):
@@ -98,7 +95,7 @@ def main(arguments=None):
             print(f"  beyond its best step the error of differences grows as that to the {exponent[dtype, name]:.2f}")
     if options.plot:
         draw(numeric).savefig(options.plot)
-    return {"exact": exact, "numeric": numeric, "exponent": exponent, "steps": STEPS}
+    return {"exact": exact, "numeric": numeric, "exponent": exponent}
 
 
 def draw(numeric):
@@ -107,12 +104,11 @@ def draw(numeric):
     figure = Figure(figsize=(5.6, 4), layout="constrained")
     axes = figure.subplots()
     for (dtype, name), errors in numeric.items():
+        style = {"float32": "o", "float64": "s"}[dtype] + {"two layers": "-", "six layers": "--"}[name]
+        colour = {"float32": "#D55E00", "float64": "#0072B2"}[dtype]
         middle = np.median(list(errors.values()), axis=0)
-        colour, marker = {"float32": ("#D55E00", "o"), "float64": ("#0072B2", "s")}[dtype]
-        style = {"two layers": "-", "six layers": "--"}[name]
-        axes.loglog(STEPS, middle, style, marker=marker, ms=3, color=colour, label=f"{dtype}, {name}")
-    axes.set(xlabel="step h along the gradient of a layer", ylabel="relative error, median over layers")
-    axes.set_title("central differences: rounding to the left, h² to the right", fontsize=10)
+        axes.loglog(STEPS, middle, style, ms=3, color=colour, label=f"{dtype}, {name}")
+    axes.set(xlabel="step", ylabel="relative error, median over layers", title="central differences")
     axes.grid(visible=True, alpha=0.3)
     axes.legend(fontsize=8)
     return figure

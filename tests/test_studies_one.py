@@ -53,9 +53,26 @@ def test_backpropagation(study):
 
 def test_widths(study):
     """Rules are compared at equal parameters, to 5%, over as many seeds, and both learn far beyond chance."""
-    rows = study("09_widths", "--seeds", "2", "--steps", "200", "--scales", "1")["rows"]
-    for rule, uniform in (rows[:2], rows[2:]):
-        assert rule["parameters"] == pytest.approx(uniform["parameters"], rel=0.05)
-        assert rule["rule"] != uniform["rule"] == "uniform"
-        assert rule["accuracy"].shape == uniform["accuracy"].shape == (2,)
-    assert all(row["accuracy"].min() > {"spirals": 0.4, "digits": 0.8}[row["task"]] for row in rows)
+    rule, uniform = study("09_widths", "--seeds", "2", "--steps", "300", "--scales", "1", "--tasks", "spirals")["rows"]
+    assert (rule["rule"], uniform["rule"]) == ("expand", "uniform")
+    assert rule["parameters"] == pytest.approx(uniform["parameters"], rel=0.05)
+    assert rule["accuracy"].shape == uniform["accuracy"].shape == (2,)
+    assert min(rule["accuracy"].min(), uniform["accuracy"].min()) > 0.5
+
+
+def test_transfer(study):
+    """Where digits stand in any place, a frozen body that has seen other digits beats training from scratch."""
+    arguments = ("--seeds", "4", "--before", "400", "--steps", "100")
+    accuracy = study("19_transfer", *arguments)["accuracy"]
+    head, _, alone = (accuracy["shifted", 10, arm] for arm in dict.fromkeys(arm for *_, arm in accuracy))
+    assert (head - alone).mean() > 0.03
+    assert np.mean(accuracy["centred", 10, "from scratch"]) > 0.8
+
+
+def test_scaling(study):
+    """More data and more compute leave less error and less loss; the exponents and their intervals are below zero."""
+    result = study("20_scaling", "--seeds", "3", "--parts", "10")
+    assert result["error"][:, -1].max() < result["error"][:, 0].min() / 2
+    assert (result["loss"][:, -1] < result["loss"][:, 0]).all()
+    for power, low, high in result["powers"].values():
+        assert low <= power <= high < -0.1

@@ -1,6 +1,6 @@
 """How does one network's error fall with data, and its loss with compute? Digits, with power laws fitted in logs.
 
-python examples/20_scaling.py [--seeds 10] [--parts 30] [--plot scaling.png]
+python examples/20_scaling.py [--seeds 10] [--parts 120] [--plot scaling.png]
 """
 
 import argparse
@@ -33,7 +33,7 @@ def curves(state, data, rows, test, parts):
 
 
 def subset(n, size, seed):
-    """Return `size` random rows of n, repeated to n: every size is the same program and as many steps."""
+    """Return `size` random rows of n, repeated to n: every size is the same program."""
     return np.resize(np.random.default_rng(seed).permutation(n)[:size], n)
 
 
@@ -50,10 +50,16 @@ def bootstrap(x, values, draws=1000):
     return exponent(x, values)[0], *np.quantile(powers, [0.025, 0.975])
 
 
+def departure(x, values):
+    """Return the largest factor between the means and the power law that fits them."""
+    power, factor = exponent(x, values)
+    return np.exp(np.abs(np.log(values.mean(0) / (factor * x**power))).max())
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--parts", type=int, default=60, help=f"of a run, of {STEPS} steps each")
+    parser.add_argument("--parts", type=int, default=120, help=f"of a run, of {STEPS} steps each")
     parser.add_argument("--plot", metavar="FILE")
     options = parser.parse_args(arguments)
 
@@ -71,37 +77,34 @@ def main(arguments=None):
     flops = 3 * fn.summary(NET, jax.ShapeDtypeStruct((BATCH, 64), jnp.float32)).flops
     compute = flops * STEPS * np.arange(1, options.parts + 1)
     steps = STEPS * options.parts
-    print(
-        f"{fn.tree.size(NET.init(keys[0], pool.x)[0]):,} parameters, {options.seeds} seeds, {len(test.y)} test digits"
-    )
-    print(f"error after {steps} steps, mean ± standard error:")
+    print(f"test error on {len(test.y)} digits after {steps} steps, mean ± standard error over {options.seeds} seeds:")
     for size, values in zip(SIZES, error.T, strict=True):
         print(f"  {size:5d} examples  {values.mean():.4f} ± {values.std(ddof=1) / np.sqrt(len(values)):.4f}")
     print(f"test loss on {SIZES[-1]} examples:")
-    for n in np.unique(np.geomspace(1, options.parts, 6).astype(int)) - 1:
-        values = loss[:, n]
-        print(f"  {compute[n]:.1e} FLOPs  {values.mean():.3f} ± {values.std(ddof=1) / np.sqrt(len(values)):.3f}")
-    least = int(loss.mean(0).argmin()) + 1
-    fits = {"data": (np.array(SIZES), error), "compute": (compute[:least], loss[:, :least])}
+    chosen = np.unique(np.geomspace(1, options.parts, 9).round().astype(int)) - 1  # evenly by the logarithm
+    for flop, values in zip(compute[chosen], loss.T[chosen], strict=True):
+        print(f"  {flop:.1e} FLOPs  {values.mean():.3f} ± {values.std(ddof=1) / np.sqrt(len(values)):.3f}")
+    fits = {"data": (np.array(SIZES), error), "compute": (compute[chosen], loss[:, chosen])}
     powers = {name: bootstrap(*fit) for name, fit in fits.items()}
     for name, (power, low, high) in powers.items():
-        print(f"{name}: to the {power:.2f}, 95% interval {low:.2f} to {high:.2f}, bootstrap over seeds")
+        print(f"{name}: to the {power:.2f}, 95% interval {low:.2f} to {high:.2f} (bootstrap over seeds); ", end="")
+        print(f"the means are within a factor of {departure(*fits[name]):.2f} of that line")
 
     if options.plot:
-        draw(fits, compute, loss).savefig(options.plot)
+        draw(fits).savefig(options.plot)
     return {"sizes": SIZES, "error": error, "compute": compute, "loss": loss, "powers": powers}
 
 
-def draw(fits, compute, loss):
+def draw(fits):
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.set(xlabel="training examples", ylabel="test error, 95% interval", title="data, same steps")
     right.set(xlabel="FLOPs of training", ylabel="test loss, 95% interval", title=f"compute, {SIZES[-1]} examples")
-    for axes, (x, values), shown in ((left, fits["data"], fits["data"]), (right, fits["compute"], (compute, loss))):
-        means, errors = shown[1].mean(0), 1.96 * shown[1].std(0, ddof=1) / np.sqrt(len(loss))
-        axes.errorbar(shown[0], means, errors, fmt="o", ms=3.5, color="#0072B2", capsize=2, label="measured")
+    for axes, (x, values) in zip((left, right), fits.values(), strict=True):
+        errors = 1.96 * values.std(0, ddof=1) / np.sqrt(len(values))
+        axes.errorbar(x, values.mean(0), errors, fmt="o", ms=4, color="#0072B2", capsize=2, label="measured")
         power, factor = exponent(x, values)
         axes.plot(x, factor * x**power, "--", color="#D55E00", label=f"power {power:.2f}")
         axes.set(xscale="log", yscale="log")

@@ -14,6 +14,8 @@ from fnnet.core import Layer
 from fnnet.layers import dense
 from fnnet.shapes import check_count
 
+__all__ = ["Rule", "mlp", "widths"]
+
 Rule: TypeAlias = Literal["expand", "reduce", "uniform"]
 """How the widths of a network go: up and then down, down, or level."""
 

@@ -21,11 +21,15 @@ PUBLIC = {
         fn.compose,
         fn.data,
         fn.initializers,
+        fn.inspection,
         fn.layers,
         fn.layouts,
         fn.losses,
         fn.metrics,
+        fn.nets,
+        fn.neurons,
         fn.optimizers,
+        fn.plotting,
         fn.transforms,
     )
     for name in module.__all__
@@ -33,7 +37,8 @@ PUBLIC = {
 
 
 def test_names_are_sorted():
-    for module in (fn, fn.layers, fn.layouts, fn.losses, fn.metrics, fn.optimizers, fn.transforms, fn.compose, fn.data):
+    families = (fn.compose, fn.data, fn.layers, fn.layouts, fn.losses, fn.metrics, fn.optimizers, fn.transforms)
+    for module in (fn, *families, fn.inspection, fn.nets, fn.neurons, fn.plotting):
         assert list(module.__all__) == sorted(module.__all__)
         assert len(set(module.__all__)) == len(module.__all__)
 

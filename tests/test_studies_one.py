@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import pathlib
 import runpy
 
 import jax
+import numpy as np
 import pytest
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
@@ -38,6 +40,36 @@ def test_collapse(study):
     assert max(result["difference"].values()) < 1e-4
     assert result["accuracy"]["XOR", "linear"].max() < 0.8
     assert result["accuracy"]["XOR", "ReLU"].min() > 0.9
+
+
+def test_features(study):
+    """The layer of histograms of gradients is the sum of votes, pixel by pixel; on enough digits all three do well."""
+    result = study("08_features", "--seeds", "2", "--steps", "60")
+    images = np.random.default_rng(0).random((2, 6, 8, 1)).astype(np.float32)
+    found = result["hog"](images)
+    assert found.shape == (2, 2 * 3 * 4 * 9)
+    np.testing.assert_allclose(found, [histograms(image[..., 0].astype(np.float64)) for image in images], atol=2e-5)
+    assert min(values.min() for (_, size), values in result["accuracy"].items() if size == 675) > 0.7
+
+
+def histograms(image, cell=2, bins=9, eps=0.01, most=0.2):
+    """Compute the histograms of gradients of one image by loops over pixels, cells and blocks."""
+    height, width = image.shape
+    votes = np.zeros((height // cell, width // cell, bins))
+    for i in range(height):
+        for j in range(width):
+            dx = image[i, min(j + 1, width - 1)] - image[i, max(j - 1, 0)]
+            dy = image[min(i + 1, height - 1), j] - image[max(i - 1, 0), j]
+            place = (math.atan2(dy, dx) % math.pi) / math.pi * bins - 0.5
+            for n in (math.floor(place), math.floor(place) + 1):
+                votes[i // cell, j // cell, n % bins] += math.hypot(dx, dy) * (1 - abs(place - n))
+    features = []
+    for i in range(votes.shape[0] - 1):
+        for j in range(votes.shape[1] - 1):
+            block = votes[i : i + 2, j : j + 2].ravel()
+            block = np.minimum(block / math.sqrt(block @ block + eps**2), most)
+            features.append(block / math.sqrt(block @ block + eps**2))
+    return np.concatenate(features)
 
 
 def test_kernels(study):

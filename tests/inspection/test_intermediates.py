@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inspection_toys import drawn
 
 import fnnet as fn
 from fnnet.inspection import activations, gradients
@@ -34,27 +35,27 @@ NETS = {
 def test_each_is_what_the_layers_up_to_it_compute():
     """Of a serial network by hand: Z, A, function children, and the children of a child."""
     net = NETS["serial"]
-    params, _ = net.init(jax.random.key(0), X)
+    params = drawn(net, X)
     values = activations(net, params, X)
     names = ["conv_0/z", "conv_0", "flatten_0", "body/dense_0", "body/tanh_0", "body", "head"]
     assert list(values) == names
     z = fn.conv(3)(params["conv_0"], X)
     a = fn.flatten()({}, jnp.maximum(z, 0))
-    hidden = a @ params["body"]["dense_0"]["kernel"]
-    output = jnp.tanh(hidden) @ params["head"]["kernel"]
+    hidden = fn.dense(5)(params["body"]["dense_0"], a)
+    output = fn.dense(2)(params["head"], jnp.tanh(hidden))
     expected = [z, jnp.maximum(z, 0), a, hidden, jnp.tanh(hidden), jnp.tanh(hidden), output]
     chex.assert_trees_all_close(values, dict(zip(names, expected, strict=True)), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("net", NETS.values(), ids=NETS)
 def test_the_last_is_the_output(net):
-    params, _ = net.init(jax.random.key(0), X)
+    params = drawn(net, X)
     values = activations(net, params, X)
     chex.assert_trees_all_close(list(values.values())[-1], net(params, X), rtol=1e-6, atol=1e-7)
 
 
 def test_names_of_nets_whose_output_no_child_makes():
-    paths = {name: list(activations(net, net.init(jax.random.key(0), X)[0], X)) for name, net in NETS.items()}
+    paths = {name: list(activations(net, drawn(net, X), X)) for name, net in NETS.items()}
     assert paths["residual"][-1] == "residual"
     assert paths["without composition"] == ["dense/z", "dense"]
     assert paths["without tags"] == ["tanh"]
@@ -63,20 +64,20 @@ def test_names_of_nets_whose_output_no_child_makes():
 def test_compiled_or_mapped_they_are_the_same():
     """jit changes no value; vmap over parameters stacks those of each network."""
     net = NETS["serial"]
-    many = jax.vmap(lambda key: net.init(key, X)[0])(jax.random.split(jax.random.key(0), 3))
-    stacked = jax.vmap(lambda p: activations(net, p, X))(many)
-    for member in range(3):
-        params = jax.tree.map(lambda leaf, n=member: leaf[n], many)
+    nets = [drawn(net, X, seed) for seed in range(3)]
+    stacked = jax.vmap(lambda p: activations(net, p, X))(jax.tree.map(lambda *leaves: jnp.stack(leaves), *nets))
+    compiled = jax.jit(lambda p: activations(net, p, X))
+    for member, params in enumerate(nets):
         alone = activations(net, params, X)
         chex.assert_trees_all_close(jax.tree.map(lambda v, n=member: v[n], stacked), alone, rtol=1e-4, atol=1e-5)
-        chex.assert_trees_all_close(jax.jit(lambda p: activations(net, p, X))(params), alone, rtol=1e-5, atol=1e-6)
+        chex.assert_trees_all_close(compiled(params), alone, rtol=1e-5, atol=1e-6)
 
 
 def test_turns_and_members_stand_in_front():
     """A repeat's values are those of `serial` stacked; an ensemble's those of each member, for dense and conv alike."""
     body = fn.serial(fn.conv(2, activation=jnp.tanh), fn.dense(2))
     net = fn.serial(fn.repeat(body, 3), fn.ensemble(body, 5))
-    params, _ = net.init(jax.random.key(0), X)
+    params = drawn(net, X)
     values = activations(net, params, X)
     x = X
     for turn in range(3):
@@ -92,10 +93,10 @@ def test_turns_and_members_stand_in_front():
 
 def test_in_training_they_are_those_of_training():
     net = fn.serial(fn.dropout(0.5), fn.batch_norm())
-    params, state = net.init(jax.random.key(0), X)
+    params, state = jax.jit(net.init)(jax.random.key(0), X)
     key = jax.random.key(7)
     values = activations(net, params, X, state, key=key, train=True)
-    expected, _ = net.apply(params, state, X, key=key, train=True)
+    expected, _ = jax.jit(lambda p: net.apply(p, state, X, key=key, train=True))(params)
     chex.assert_trees_all_close(values["batch_norm_0"], expected, rtol=1e-5)
     assert 0.3 < float((values["dropout_0"] == 0).mean()) < 0.7
 
@@ -103,7 +104,7 @@ def test_in_training_they_are_those_of_training():
 def test_a_masked_has_its_values():
     x = fn.Masked(X[:, :, 0], jnp.ones((4, 6), bool))
     net = fn.serial(fn.rnn(3), fn.layers.last_step())
-    params, _ = net.init(jax.random.key(0), x)
+    params = drawn(net, x)
     values = activations(net, params, x)
     assert {path: value.shape for path, value in values.items()} == {
         "rnn_0/z": (6, 4, 3), "rnn_0": (4, 6, 3), "last_step_0": (4, 3)}  # fmt: skip
@@ -161,9 +162,7 @@ def test_derivatives_are_limits_of_differences(x64):
         fn.ensemble(fn.serial(fn.dense(4)), 2),
         lambda v: v.mean(0),
     )
-    task = fn.Task(
-        net, fn.losses.cross_entropy, fn.sgd(0.1), penalty=lambda p: jnp.square(p["batch_norm_0"]["scale"]).sum()
-    )
+    task = fn.Task(net, fn.losses.cross_entropy, fn.sgd(0.1), penalty=fn.tree.squared_norm)
     x, y = jax.random.normal(jax.random.key(1), (6, 3)), jnp.arange(6) % 4
     ts = jax.jit(fn.init, static_argnums=0)(task, jax.random.key(0), x)
     found = gradients(task, ts, (x, y))
@@ -171,8 +170,8 @@ def test_derivatives_are_limits_of_differences(x64):
         "repeat_0/dense_0/z", "repeat_0/dense_0", "repeat_0/dropout_0", "repeat_0", "batch_norm_0",
         "ensemble_0/dense_0", "ensemble_0", "lambda_0"]  # fmt: skip
     after, _ = jax.jit(fn.step, static_argnums=0)(task, ts, (x, y))
-    step = {path: (a - b) / 0.1 for (path, a), b in zip(
-        fn.tree.flatten(ts.params).items(), fn.tree.flatten(after.params).values(), strict=True)}  # fmt: skip
+    before, after = (fn.tree.flatten(state.params) for state in (ts, after))
+    step = {path: (np.asarray(before[path]) - np.asarray(after[path])) / 0.1 for path in before}
     chex.assert_trees_all_close(found.params, step, rtol=1e-9, atol=1e-12)
 
     @jax.jit
@@ -184,13 +183,13 @@ def test_derivatives_are_limits_of_differences(x64):
         return objective(seen, ts.params, ts.state, (x, y), step_key(ts)).loss
 
     random = np.random.default_rng(0)
-    directions = {path: jnp.asarray(random.normal(size=v.shape)) for path, v in found.activations.items()}
+    directions = {path: random.normal(size=v.shape) for path, v in found.activations.items()}
     for path, direction in directions.items():
         up, down = (
-            moved({f"serial/{name}": jnp.where(name == path, size, 0.0) * v for name, v in directions.items()})
+            float(moved({f"serial/{name}": size * v if name == path else 0 * v for name, v in directions.items()}))
             for size in (1e-6, -1e-6)
         )
-        expected = float(jnp.vdot(found.activations[path], direction))
+        expected = np.vdot(found.activations[path], direction)
         np.testing.assert_allclose((up - down) / 2e-6, expected, rtol=1e-6, atol=1e-9)
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from inspection_toys import drawn
 from sklearn.decomposition import PCA
 from sklearn.linear_model import RidgeClassifier
 from sklearn.preprocessing import StandardScaler
@@ -28,7 +29,7 @@ def blobs(seed, size):
 def test_the_accuracy_of_each_layer_is_that_of_a_ridge_classifier():
     """scikit-learn's, of the standardised values; a unit that never fires among them."""
     train, test = blobs(0, 200), blobs(1, 200)
-    params, _ = NET.init(jax.random.key(0), train[0])
+    params = drawn(NET, train[0])
     params["dense_0"]["bias"] = params["dense_0"]["bias"].at[1].set(-100.0)
     found = linear_probe(NET, params, train, test, ridge=2.0)
     assert found.paths == ("input", "dense_0", "repeat_0[0]/dense_0", "repeat_0[1]/dense_0", "repeat_0", "head")
@@ -48,7 +49,7 @@ def test_the_accuracy_of_each_layer_is_that_of_a_ridge_classifier():
 
 def test_chosen_paths():
     train = blobs(0, 60)
-    params, _ = NET.init(jax.random.key(0), train[0])
+    params = drawn(NET, train[0])
     assert linear_probe(NET, params, train, train, paths=["head"]).paths == ("input", "head")
     with pytest.raises(fn.errors.PathError, match=r"no layer has the path 'dense_1'[\s\S]*did you mean 'dense_0'"):
         linear_probe(NET, params, train, train, paths=["dense_1"])
@@ -58,21 +59,21 @@ def test_images_are_flattened():
     """Their probe is that of the same values made rows by a layer."""
     x, y = jax.random.normal(jax.random.key(0), (20, 4, 4, 1)), np.arange(20) % 2
     net = fn.serial(fn.conv(2), fn.flatten(), fn.dense(2))
-    found = linear_probe(net, net.init(jax.random.key(0), x)[0], (x, y), (x, y))
+    found = linear_probe(net, drawn(net, x), (x, y), (x, y))
     assert found.paths[:3] == ("input", "conv_0", "flatten_0")
     assert float(found.accuracy[1]) == float(found.accuracy[2]) > 0.5
 
 
 def test_what_cannot_be_probed():
     x, y = blobs(0, 30)
-    params, _ = NET.init(jax.random.key(0), x)
+    params = drawn(NET, x)
     with pytest.raises(ValueError, match="ridge must be above 0, got 0"):
         linear_probe(NET, params, (x, y), (x, y), ridge=0)
     with pytest.raises(fn.errors.ShapeError, match="one integer an example, got float32"):
         linear_probe(NET, params, (x, x[:, 0]), (x, y))
     many = fn.serial(fn.ensemble(fn.dense(2), 4))
     with pytest.raises(fn.errors.ShapeError, match=r"'ensemble_0' must have a row for each of 30 examples"):
-        linear_probe(many, many.init(jax.random.key(0), x)[0], (x, y), (x, y))
+        linear_probe(many, drawn(many, x), (x, y), (x, y))
     with pytest.raises(fn.errors.DataError, match="expected"):
         linear_probe(NET, params, x, (x, y))
 

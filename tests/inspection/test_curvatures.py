@@ -48,14 +48,6 @@ def test_all_ritz_values_are_all_eigenvalues(x64):
     assert found.values[0] < mean < found.values[-1]
 
 
-def test_few_steps_find_the_extremes(x64):
-    task, ts, data, hessian, _ = reference()
-    found = hessian_spectrum(task, ts, data, k=16, key=jax.random.key(2))
-    eigenvalues = np.linalg.eigvalsh(hessian)
-    np.testing.assert_allclose(found.values[-1], eigenvalues[-1], rtol=1e-6)
-    assert (np.asarray(found.values) > eigenvalues[0] - 1e-9).all()
-
-
 def test_eigenvalues_that_are_equal_are_all_found(x64):
     """Of a quadratic bowl with three values, each many times: the vectors run out, and others are drawn."""
     scales = jnp.repeat(jnp.array([1.0, 2.0, 5.0]), 4)
@@ -73,10 +65,10 @@ def test_eigenvalues_that_are_equal_are_all_found(x64):
 
 
 def test_curvature_is_that_of_the_whole_hessian(x64):
-    """Greatest eigenvalue, quotient along the gradient; the trace within four standard errors, and that is small."""
+    """Greatest eigenvalue, in fewer steps than parameters; quotient along the gradient; the trace within its error."""
     task, ts, data, hessian, gradient = reference()
-    found = curvature(task, ts, data, jax.random.key(3), probes=400)
-    np.testing.assert_allclose(found.sharpness, np.linalg.eigvalsh(hessian)[-1], rtol=1e-8)
+    found = curvature(task, ts, data, jax.random.key(3), iterations=16, probes=400)
+    np.testing.assert_allclose(found.sharpness, np.linalg.eigvalsh(hessian)[-1], rtol=1e-6)
     np.testing.assert_allclose(found.along_gradient, gradient @ hessian @ gradient / (gradient @ gradient), rtol=1e-8)
     assert abs(float(found.trace) - np.trace(hessian)) < 4 * float(found.trace_error)
     # Hutchinson's variance with signs: 2 (|H|² − Σ Hᵢᵢ²).

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inspection_toys import drawn
 
 import fnnet as fn
 from fnnet.inspection import Plane, decision_grid, filter_normalised, loss_surface, optimizer_paths, plane, project
@@ -19,7 +20,7 @@ Y = jnp.arange(12) % 3
 NET = fn.serial(fn.dense(4, activation=jnp.tanh), fn.dropout(0.5), fn.dense(3))
 TASK = fn.Task(NET, fn.losses.cross_entropy, fn.sgd(0.3, momentum=0.9), penalty=fn.tree.squared_norm)
 TS = fn.init(TASK, KEYS[1], X)
-POINTS = [jax.jit(NET.init)(key, X)[0] for key in KEYS[:3]]
+POINTS = [drawn(NET, X, seed) for seed in range(3)]
 
 
 def test_a_grid_has_the_outputs_of_its_points():
@@ -67,7 +68,7 @@ def test_a_projection_is_least_squares(seed):
 def test_a_filter_of_a_direction_has_the_norm_of_the_filter():
     """Li et al. 2018: column by column of the last axis; biases and norms are left alone."""
     net = fn.serial(fn.conv(3), fn.flatten(), fn.layer_norm(), fn.dense(2))
-    params, _ = jax.jit(net.init)(KEYS[0], jnp.ones((1, 4, 4, 2)))
+    params = drawn(net, jnp.ones((1, 4, 4, 2)))
     direction = fn.tree.flatten(filter_normalised(KEYS[1], params))
     for path, leaf in fn.tree.flatten(params).items():
         if path.endswith("kernel"):

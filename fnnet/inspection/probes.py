@@ -89,7 +89,7 @@ def representation(values: ArrayLike, dims: int = 2) -> Representation:
 
     >>> line = jnp.outer(jnp.array([-1.0, 0.0, 1.0]), jnp.array([2.0, 1.0, 2.0]))
     >>> points, explained = representation(line, 1)
-    >>> points.shape, bool(jnp.allclose(points[:, 0], jnp.array([-3, 0, 3]))), round(float(explained[0]), 3)
+    >>> points.shape, bool(jnp.allclose(points[:, 0], jnp.array([-3.0, 0.0, 3.0]))), round(float(explained[0]), 3)
     ((3, 1), True, 1.0)
     """
     check_count("representation", "dims", dims)

@@ -17,10 +17,7 @@ CELL, BINS, BLOCK, EPS, MOST = 2, 9, 2, 0.01, 0.2
 
 
 def cells(images):
-    """Return the histogram of gradients of each cell, (..., H, W, 1) -> (..., H / cell, W / cell, bins).
-
-    Each pixel votes with the length of its gradient, shared between the two nearest of `BINS` directions in [0, π).
-    """
+    """Return a histogram a cell: a pixel votes by the length of its gradient, for the two directions nearest to its."""
     edged = jnp.pad(images[..., 0], [(0, 0)] * (images.ndim - 3) + [(1, 1), (1, 1)], mode="edge")
     along, down = edged[..., 1:-1, 2:] - edged[..., 1:-1, :-2], edged[..., 2:, 1:-1] - edged[..., :-2, 1:-1]
     place = jnp.mod(jnp.arctan2(down, along), np.pi) / np.pi * BINS - 0.5
@@ -36,20 +33,19 @@ def hog(images):
     """Return the cells in overlapping blocks, each normalised, clipped and normalised again (Dalal & Triggs 2005)."""
     histograms = cells(images)
     rows, columns = (size - BLOCK + 1 for size in histograms.shape[-3:-1])
-    corners = [(i, j) for i in range(BLOCK) for j in range(BLOCK)]
-    blocks = jnp.concatenate([histograms[..., i : i + rows, j : j + columns, :] for i, j in corners], -1)
-    return unit(jnp.minimum(unit(blocks), MOST)).reshape(*images.shape[:-3], -1)
+    parts = [histograms[..., i : i + rows, j : j + columns, :] for i, j in np.ndindex(BLOCK, BLOCK)]
+    return unit(jnp.minimum(unit(jnp.concatenate(parts, -1)), MOST)).reshape(*images.shape[:-3], -1)
 
 
 def unit(v):
     return v / jnp.sqrt(jnp.sum(v * v, -1, keepdims=True) + EPS**2)
 
 
-CONVOLUTIONS = fn.conv(16, 3, stride=2, activation=jax.nn.relu), fn.conv(32, 3, activation=jax.nn.relu)
+CONVOLUTIONS = fn.conv(16, 3, activation=jax.nn.relu), fn.max_pool(2), fn.conv(32, 3, activation=jax.nn.relu)
 NETS = {  # a layer without parameters is a function; each with its learning rate
     "pixels, logistic regression": (fn.serial(fn.flatten(), fn.dense(10)), 0.01),
     "HOG, logistic regression": (fn.serial(hog, fn.dense(10)), 0.01),
-    "network, end to end": (fn.serial(*CONVOLUTIONS, fn.flatten(), fn.dense(10)), 0.003),
+    "network, end to end": (fn.serial(*CONVOLUTIONS, fn.max_pool(2), fn.flatten(), fn.dense(10)), 0.003),
 }
 
 
@@ -58,16 +54,15 @@ def accuracies(task, states, data, rows, test, steps):
     """Return the test accuracy after training from each state on its rows of the data, one after the other."""
 
     def one(member):
-        state, own = member[0], fn.data.take(data, member[1])
-        state, _ = fn.run(task, state, own, steps=steps, batch_size=25, record=fn.Record(every=0))
+        state, _ = fn.run(task, member[0], fn.data.take(data, member[1]), steps=steps, batch_size=25)
         return fn.evaluate(task, state, test)["accuracy"]
 
     return jax.lax.map(one, (states, rows))
 
 
-def subset(n, size, seed):
-    """Return `size` random rows of n, repeated to as many as the largest size: every size is the same program."""
-    return np.resize(np.random.default_rng(seed).permutation(n)[:size], SIZES[-1])
+def subsets(n, size, seeds):
+    """Return `size` random rows of n for each seed, repeated to the largest size: so every size is one program."""
+    return np.array([np.resize(np.random.default_rng(seed).permutation(n)[:size], SIZES[-1]) for seed in range(seeds)])
 
 
 def interval(values):
@@ -87,13 +82,14 @@ def main(arguments=None):
         task = fn.Task(net, fn.losses.cross_entropy, fn.adam(rate), (fn.metrics.accuracy(),))
         states = jax.vmap(partial(fn.init, task), (0, None))(keys, pool.x)
         for size in SIZES:
-            rows = np.array([subset(len(pool.y), size, seed) for seed in range(options.seeds)])
+            rows = subsets(len(pool.y), size, options.seeds)
             found[name, size] = np.asarray(accuracies(task, states, pool.arrays, rows, test.arrays, options.steps))
             print(f"  {name:27s}  {size:3d} examples  {interval(found[name, size])}")
     for size in SIZES:
         pixels, features, network = (found[name, size] for name in NETS)
-        print(f"  {size:3d} examples: network less HOG {interval(network - features)}", end="")
-        print(f", HOG less pixels {interval(features - pixels)}")
+        print(
+            f"  {size:3d}: HOG less pixels {interval(features - pixels)}, network less HOG {interval(network - features)}"
+        )
     if options.plot:
         draw(found, pool.x[0]).savefig(options.plot)
     return {"accuracy": found, "hog": hog}
@@ -113,10 +109,9 @@ def draw(found, image):
     for name, style, colour in zip(NETS, ("s--", "^:", "o-"), ("#D55E00", "#009E73", "#0072B2"), strict=True):
         values = np.array([found[name, size] for size in SIZES])
         errors = 2 * values.std(1, ddof=1) / np.sqrt(values.shape[1])
-        right.errorbar(SIZES, values.mean(1), errors, fmt=style, color=colour, capsize=3, label=name)
-    right.set(xscale="log", xlabel="training examples", ylabel="test accuracy ± 2 standard errors", title="digits")
-    right.set_xticks(SIZES, map(str, SIZES))
-    right.minorticks_off()
+        right.errorbar(range(len(SIZES)), values.mean(1), errors, fmt=style, color=colour, capsize=3, label=name)
+    right.set(xlabel="training examples", ylabel="test accuracy ± 2 standard errors", title="digits")
+    right.set_xticks(range(len(SIZES)), SIZES)
     right.grid(visible=True, alpha=0.3)
     right.legend()
     return figure

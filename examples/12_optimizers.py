@@ -3,21 +3,22 @@
 python examples/12_optimizers.py [--quick] [--seeds 8] [--plot optimizers.png]
 
 Each rule has a rate of its own for each problem and question: the best, by the first seeds, of a grid of four decades.
-What is said of it is from the other seeds. Problems and rules: optimizers/problems.py; a full run: optimizers/result.txt.
+What is said of it is from the other seeds. The problems are in optimizers/problems.py, a full run in
+optimizers/result.txt.
 """
 
 import argparse
 
 import numpy as np
 from optimizers.measure import bootstrap, runs, stars, tuned
-from optimizers.problems import PROBLEMS, QUALITY, RULES, SPEED
+from optimizers.problems import LECTURE, PROBLEMS, RULES
 
 DECADES = 2.0  # of the grid of rates, to each side of its middle
 QUICK = ("SGD", "momentum", "Adagrad", "Adam")
 
 
 def measured(names, problems, rates, seeds, tuning):
-    """Return logarithms of steps and less the worth at the end, (rules, problems, seeds), and which rates were edges."""
+    """Return log steps and less the worth at the end, (rules, problems, seeds), and which rates were edges."""
     quick, good, edges = [], [], []
     for name in names:
         rule, middle = RULES[name]
@@ -31,18 +32,18 @@ def measured(names, problems, rates, seeds, tuning):
     return np.array(quick), np.array(good), edges
 
 
-def table(title, names, problems, values, shown, lecture):
+def table(title, names, problems, values, shown, column):
     """Print a line a rule, best first, and where the lecture's stars are outside the interval; return the records."""
     mean, low, high = bootstrap(values)
     print(f"\n{title}\n{'':10s}" + "".join(f"{p:>12s}" for p in problems) + "   mean rank [95 %]      stars  lecture")
     records = []
     for n in np.argsort(mean, kind="stable"):
         name, own = names[n], {stars(rank, len(names)) for rank in (low[n], mean[n], high[n])}
-        said = lecture.get(name, set())
-        agrees = not said or bool(said & set(range(min(own), max(own) + 1)))
+        said = LECTURE[name][column] if name in LECTURE else ()
+        agrees = not said or any(min(own) <= count <= max(own) for count in said)
         records.append({"name": name, "rank": mean[n], "low": low[n], "high": high[n], "agrees": agrees})
         cells = "".join(f"{shown(*pair):>12s}" for pair in zip(problems, values[n].mean(-1), strict=True))
-        text = " or ".join("★" * s for s in sorted(said)) or "–"
+        text = " or ".join("★" * s for s in said) or "–"
         interval = f"{mean[n]:5.1f} [{low[n]:4.1f}, {high[n]:4.1f}]"
         print(f"{name:10s}{cells}   {interval}   {'★' * stars(mean[n], len(names)):6s} {text}{'' if agrees else '  ≠'}")
     apart = [record["name"] for record in records if not record["agrees"]]
@@ -71,8 +72,8 @@ def main(arguments=None):
     targets = ", ".join(f"{p} {PROBLEMS[p].target} within {PROBLEMS[p].steps}" for p in problems)
     print("★★★: mean rank in the first third of all ranks, ★★ in the second, ★ in the last; [95 %]: bootstrap of seeds")
     title = f"steps to a training loss, geometric mean: {targets}"
-    speed = table(title, names, problems, quick, lambda _, log_steps: f"{np.exp(log_steps):.0f}", SPEED)
-    quality = table("at the end: test accuracy; of the quadratic the loss", names, problems, good, end, QUALITY)
+    speed = table(title, names, problems, quick, lambda _, log_steps: f"{np.exp(log_steps):.0f}", 0)
+    quality = table("at the end: test accuracy; of the quadratic the loss", names, problems, good, end, 1)
     if options.plot:
         draw(speed, quality).savefig(options.plot)
     return {"speed": speed, "quality": quality, "log_steps": quick, "worth": -good}

@@ -26,13 +26,17 @@ RULES = {  # by name: the rule as a function of its rate, and the middle of the 
     "LARS": (lambda rate: fn.optimizers.lars(rate, trust_coefficient=1.0, mask="*kernel"), 0.03),
     "Muon": (lambda rate: fn.muon(rate, fallback=fn.adam(0.1 * rate)), 0.1),
 }
-# The lecture's stars, of which it gives the rules after AdaMax none.
-SPEED = {"SGD": {1}, "momentum": {2}, "Nesterov": {2}} | dict.fromkeys(
-    ("Adagrad", "RMSprop", "Adam", "Nadam", "AdaMax"), {3}
-)
-QUALITY = {"SGD": {3}, "momentum": {3}, "Nesterov": {3}, "Adagrad": {1}} | dict.fromkeys(
-    ("RMSprop", "Adam", "Nadam", "AdaMax"), {2, 3}
-)
+# The lecture's stars of speed and of quality; it has none for the rules after AdaMax.
+LECTURE = {
+    "SGD": ((1,), (3,)),
+    "momentum": ((2,), (3,)),
+    "Nesterov": ((2,), (3,)),
+    "Adagrad": ((3,), (1,)),
+    "RMSprop": ((3,), (2, 3)),
+    "Adam": ((3,), (2, 3)),
+    "Nadam": ((3,), (2, 3)),
+    "AdaMax": ((3,), (2, 3)),
+}
 
 
 class Problem(NamedTuple):

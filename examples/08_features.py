@@ -87,9 +87,8 @@ def main(arguments=None):
             print(f"  {name:27s}  {size:3d} examples  {interval(found[name, size])}")
     for size in SIZES:
         pixels, features, network = (found[name, size] for name in NETS)
-        print(
-            f"  {size:3d}: HOG less pixels {interval(features - pixels)}, network less HOG {interval(network - features)}"
-        )
+        hand, learnt = interval(features - pixels), interval(network - features)
+        print(f"  {size:3d}: HOG less pixels {hand}, network less HOG {learnt}")
     if options.plot:
         draw(found, pool.x[0]).savefig(options.plot)
     return {"accuracy": found, "hog": hog}

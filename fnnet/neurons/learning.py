@@ -207,7 +207,7 @@ def _kernel_unit(kernel: Kernel) -> Layer:
     ) -> tuple[Any, State]:
         points = parameter("kernel_unit", params, "points")
         check_last_axis("kernel_unit", x, points.shape[-1])
-        rows = x.reshape(-1, x.shape[-1])
+        rows = jnp.asarray(x).reshape(-1, x.shape[-1])
         sums = _gram(kernel, rows, points) @ parameter("kernel_unit", params, "coefficients")
         return step(sums).reshape(*x.shape[:-1], 1), state
 

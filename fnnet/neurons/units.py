@@ -19,7 +19,7 @@ from fnnet.shapes import align, check_count, check_rank
 _MOST_INPUTS = 8  # of a truth table: 256 rows, each a unit at most
 
 
-def threshold_layer(signs: ArrayLike, theta: ArrayLike) -> Layer:
+def threshold_layer(signs: ArrayLike | Sequence[Any], theta: ArrayLike | Sequence[Any]) -> Layer:
     r"""Threshold units side by side: :math:`y_j = 1` iff :math:`\sum_i x_i \ge \theta_j` over the excitatory inputs.
 
     `signs`, (n, units), says how input i meets unit j: 1 excitatory, -1 inhibitory, 0 not at all. `theta`, (units,).
@@ -83,7 +83,7 @@ def threshold_unit(n: int, theta: float, inhibitory: Sequence[int] = ()) -> Laye
         if not 0 <= check_count("threshold_unit", "a position of inhibitory", position, least=0) < n:
             raise ValueError(f"threshold_unit: inhibitory must hold positions of 0 to {n - 1}, got {position}")
         signs[position] = -1
-    return threshold_layer(signs, np.array([theta]))
+    return threshold_layer(signs, [theta])
 
 
 def and_gate(n: int = 2) -> Layer:
@@ -167,7 +167,7 @@ def boolean_inputs(n: int) -> Int[Array, "rows n"]:
     return jnp.asarray((np.arange(2**n)[:, None] >> np.arange(n)[::-1]) & 1, jnp.int32)
 
 
-def boolean_network(truth_table: ArrayLike) -> Layer:
+def boolean_network(truth_table: ArrayLike | Sequence[Any]) -> Layer:
     """Two layers of units that compute any boolean function of n ≤ 8 inputs, given by its 2ⁿ values.
 
     `truth_table`: 0s and 1s in the order of ``boolean_inputs(n)``, as 2ⁿ values or an array of n axes of two. The first
@@ -193,7 +193,7 @@ def boolean_network(truth_table: ArrayLike) -> Layer:
         raise ValueError(f"boolean_network: the values of the table must be 0 or 1, got {wrong!r}")
     rows = np.asarray(boolean_inputs(inputs))[table == 1]
     if not len(rows):
-        return serial(threshold_layer(np.ones((inputs, 1), int), np.array([inputs + 1])), or_gate(1))
+        return serial(threshold_layer(np.ones((inputs, 1), int), [inputs + 1]), or_gate(1))
     return serial(threshold_layer(2 * rows.T - 1, rows.sum(1)), or_gate(len(rows)))
 
 

@@ -12,6 +12,8 @@ import fnnet as fn
 from fnnet import neurons
 from fnnet.errors import DataError
 
+pytestmark = pytest.mark.types
+
 
 def verify(certificate, x, y):
     """Check what is claimed from the data and the numbers given."""

@@ -16,6 +16,8 @@ import fnnet as fn
 from fnnet import neurons
 from fnnet.errors import DataError, DtypeError, ShapeError
 
+pytestmark = pytest.mark.types
+
 
 def table(net, n):
     """The outputs on all rows of n inputs."""

@@ -1,0 +1,2 @@
+def page(root):
+    return "# x\n"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import gallery
-import laws
+import lawbook
 import reference
 import rows
 from latex2mathml.converter import convert
@@ -57,7 +57,7 @@ def outside(root: pathlib.Path) -> Iterator[pathlib.Path]:
 
 def made(config: MkDocsConfig) -> dict[str, str]:
     """Return the pages that are made of the code, by name."""
-    pages = {"rows.md": rows.page(ROOT), "laws.md": laws.page(ROOT), "gallery.md": gallery.page(ROOT)}
+    pages = {"rows.md": rows.page(ROOT), "laws.md": lawbook.page(ROOT), "gallery.md": gallery.page(ROOT)}
     return pages | {name: reference.page(ROOT, name) for name in reference.pages(config.nav)}
 
 

@@ -29,14 +29,9 @@ class Name(NamedTuple):
 @functools.cache
 def rooms(root: pathlib.Path) -> dict[str, dict[str, Name]]:
     """Return the public names of every room, in the order of its ``__all__``."""
-    found = {}
-    for path in sorted((root / "fnnet").iterdir()):
-        if path.suffix == ".py" or (path / "__init__.py").exists():
-            if not path.stem.startswith("_"):
-                found[path.stem] = {
-                    name: _name(root, path.stem, name) for name in _exported(root, f"fnnet.{path.stem}")
-                }
-    return found
+    paths = sorted(path for path in (root / "fnnet").iterdir() if not path.stem.startswith("_"))
+    stems = [path.stem for path in paths if path.suffix == ".py" or (path / "__init__.py").exists()]
+    return {room: {name: _name(root, room, name) for name in _exported(root, f"fnnet.{room}")} for room in stems}
 
 
 def look_up(root: pathlib.Path, name: str) -> Name | None:

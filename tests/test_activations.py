@@ -3,12 +3,14 @@
 import functools
 import math
 
+import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.integrate
 import scipy.special
+from hypothesis import strategies as st
 from laws import assert_pure_and_compilable
 
 import fnnet.activations
@@ -62,6 +64,7 @@ def values():
     return result
 
 
+@pytest.mark.row("activations")
 @pytest.mark.parametrize("name", ROWS)
 def test_function_is_its_formula(name, values):
     y, _, _ = values[name]
@@ -69,12 +72,14 @@ def test_function_is_its_formula(name, values):
     np.testing.assert_allclose(y, FORMULAS[name](GRID), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.row("activations")
 @pytest.mark.parametrize("name", ROWS)
 def test_derivative_is_that_of_autodiff(name, values):
     _, gradient, derivative = values[name]
     np.testing.assert_allclose(derivative, gradient, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.row("activations")
 @pytest.mark.parametrize("name", ROWS)
 def test_range_is_the_least_interval_of_values(name, values):
     """All values are within, and they come as near to a finite end as they do at infinity or at the minimum."""
@@ -86,6 +91,7 @@ def test_range_is_the_least_interval_of_values(name, values):
     assert y.max() > 10 if math.isinf(high) else high - y.max() < 2e-5
 
 
+@pytest.mark.row("activations")
 @pytest.mark.parametrize("name", ROWS)
 def test_saturates_where_the_derivative_vanishes(name):
     left, right = (abs(float(ROWS[name].derivative(jnp.float32(x)))) < 1e-6 for x in (-50.0, 50.0))
@@ -114,6 +120,20 @@ def test_every_activation_of_the_module_has_a_row():
     assert fnnet.activations.swish is ROWS["silu"].function
 
 
+@pytest.mark.row("multiclass-output")
+@hypothesis.given(seed=st.integers(0, 2**31), scale=st.sampled_from([0.1, 3.0, 50.0]))
+def test_softmax_is_a_distribution(seed, scale):
+    """Not negative, with sum 1, ordered as the logits, unchanged where all are shifted; exp(z) over its sum."""
+    z = (scale * np.random.default_rng(seed).normal(size=(5, 4))).astype(np.float32)
+    p = np.asarray(fnnet.activations.softmax(jnp.asarray(z)))
+    assert (p >= 0).all()
+    np.testing.assert_allclose(p.sum(-1), 1, rtol=1e-6)
+    np.testing.assert_array_equal(p.argmax(-1), z.argmax(-1))
+    powers = np.exp(z.astype(np.float64) - z.max(-1, keepdims=True))
+    np.testing.assert_allclose(p, powers / powers.sum(-1, keepdims=True), rtol=1e-5, atol=1e-30)
+    np.testing.assert_allclose(fnnet.activations.softmax(jnp.asarray(z) + 8.0), p, rtol=1e-4, atol=1e-30)
+
+
 def test_low_precision_stays_low():
     x = jnp.linspace(-3, 3, 7, dtype=jnp.bfloat16)
     shapes = jax.eval_shape(lambda x: {name: (row.function(x), row.derivative(x)) for name, row in ROWS.items()}, x)
@@ -133,6 +153,7 @@ def test_straight_through_sign_is_twice_the_step_less_one(values):
         np.testing.assert_array_equal(sign, 2 * step - (1 - i))
 
 
+@pytest.mark.row("activations")
 def test_matching_initializer_is_that_of_the_row():
     for row in TABLE:
         assert matching_initializer(row.function) is row.initializer
@@ -175,6 +196,7 @@ def variance_after_fifty_layers(name, initializer=None):
     return float(deep(x).var())
 
 
+@pytest.mark.row("initialization")
 @pytest.mark.parametrize("name", sorted(set(ROWS) - set(PASSING_ON)))
 def test_variance_stays_within_bounds_through_fifty_layers(name):
     """With the matching initializer, which dense picks when told its activation."""
@@ -207,6 +229,7 @@ def test_no_scale_holds_the_smooth_successors_of_relu(name):
     assert variance_after_fifty_layers(name, initializers.variance_scaling(4.0, "fan_in", "normal")) > BOUND
 
 
+@pytest.mark.row("initialization")
 def test_zeros_do_not_break_symmetry():
     """From zero kernels every unit of a hidden layer stays as every other: the lecture's warning."""
     net = serial(dense(5, kernel_init=initializers.constant(0.3), activation=jnp.tanh), dense(1))

@@ -178,6 +178,7 @@ def test_a_data_set_can_be_fitted_as_it_is():
         fn.fit(TASK, train.x, key=jax.random.key(0), epochs=1)
 
 
+@pytest.mark.row("image-classification")
 @pytest.mark.lowest
 def test_learns_digits():
     """A small network reads at least 94 of 100 unseen handwritten digits after 15 epochs."""

@@ -27,6 +27,7 @@ VARIANCES = {
 }
 
 
+@pytest.mark.row("initialization")
 @pytest.mark.parametrize(("initializer", "variance"), VARIANCES.values(), ids=VARIANCES)
 def test_variance_is_that_of_the_name(initializer, variance, key):
     """Over 7200 draws the sample variance of a normal is within 5 √(2/7200) of the true one."""
@@ -72,6 +73,7 @@ def test_constants_are_what_they_say(key):
         np.testing.assert_array_equal(initializer(key, (2, 3), jnp.float32), np.full((2, 3), value, np.float32))
 
 
+@pytest.mark.row("initialization")
 @pytest.mark.parametrize("shape", [(6, 4), (4, 6), (5, 5)])
 def test_orthogonal(shape, key):
     kernel = np.asarray(initializers.orthogonal(2.0)(key, shape, jnp.float32), np.float64)

@@ -21,6 +21,7 @@ def size(inputs, widths):
     return sum(n * m + m for n, m in pairwise((inputs, *widths)))
 
 
+@pytest.mark.row("feedforward")
 def test_mlp_is_the_serial_of_its_dense_layers(key):
     """Same names, same initial values, same outputs; the last layer is linear."""
     x = jax.random.normal(jax.random.key(1), (5, 3), jnp.float32)
@@ -40,6 +41,7 @@ def test_mlp_without_activation_collapses(key):
     chex.assert_trees_all_close(layer(one, x), fn.nets.mlp((4, 6, 2), None)(params, x), rtol=1e-5)
 
 
+@pytest.mark.row("widths")
 @given(COUNTS)
 def test_expand_goes_up_and_then_down(counts):
     """The first layer is wider than input and output, and no layer after it is wider than the one before."""
@@ -51,6 +53,7 @@ def test_expand_goes_up_and_then_down(counts):
     assert all(a >= b for a, b in pairwise(widths))
 
 
+@pytest.mark.row("widths")
 @given(COUNTS)
 def test_reduce_goes_down(counts):
     """From the input on no layer is wider than the one before, and steps are of one factor, to rounding."""

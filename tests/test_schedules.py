@@ -73,6 +73,7 @@ def test_it_is_pure_and_compiles(case):
     assert_pure_and_compilable(case[0], TIMES)
 
 
+@pytest.mark.row("schedules")
 @each
 def test_values_are_the_formula(case):
     """schedule(t) is the formula, in float32, for every t at once."""
@@ -136,6 +137,7 @@ def test_numbers_of_numpy_make_the_same_schedule():
     assert [float(rates(np.int64(t))) for t in (1, 2, 4)] == [0.25, 0.125, 0.0625]
 
 
+@pytest.mark.row("schedules")
 @given(st.integers(1, 50), st.integers(0, 100))
 def test_join_counts_from_the_boundary(boundary, t):
     """join([f, g], [b])(t) = f(t) for t < b, else g(t − b)."""

@@ -40,6 +40,7 @@ def test_perceptron(study):
     assert result["shares"]["pocket"].min() >= result["shares"]["last weights"].max()
 
 
+@pytest.mark.row("xor")
 def test_xor(study):
     """No single unit learns it, as the certificate says; of 100 nets of eight hidden units at least 95 do."""
     result = study("03_xor", "--steps", "300", "--hidden", "0", "8")
@@ -48,6 +49,7 @@ def test_xor(study):
     assert result["solved"][8] >= 95
 
 
+@pytest.mark.row("yes-no-questions")
 def test_three_neurons(study):
     """The lecture's units make four bands; any labelling of them is decided in (a₁, a₂, a₃), few in the plane."""
     result = study("04_three_neurons", "--points", "200")

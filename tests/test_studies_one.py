@@ -34,6 +34,7 @@ def study(tmp_path, capsys):
     jax.config.update("jax_disable_most_optimizations", False)
 
 
+@pytest.mark.row("collapse")
 def test_collapse(study):
     """The linear layers are one layer to rounding and cannot do XOR; with ReLU the same net does."""
     result = study("05_collapse", "--seeds", "2", "--steps", "200")
@@ -42,6 +43,7 @@ def test_collapse(study):
     assert result["accuracy"]["XOR", "ReLU"].min() > 0.9
 
 
+@pytest.mark.row("features")
 def test_features(study):
     """The layer of histograms of gradients is the sum of votes, pixel by pixel; on enough digits all three do well."""
     result = study("08_features", "--seeds", "2", "--steps", "60")
@@ -72,6 +74,7 @@ def histograms(image, cell=2, bins=9, eps=0.01, most=0.2):
     return np.concatenate(features)
 
 
+@pytest.mark.row("kernels")
 def test_kernels(study):
     """On spirals the linear machine is near chance; Gaussian kernel and network, which bend, are not."""
     accuracy = study("07_kernels", "--seeds", "2", "--steps", "400", "--size", "200")["accuracy"]
@@ -80,6 +83,7 @@ def test_kernels(study):
     assert min(accuracy["digits", name].min() for name in ("linear", "polynomial", "Gaussian", "network")) > 0.85
 
 
+@pytest.mark.row("backpropagation")
 @pytest.mark.usefixtures("x64")
 def test_backpropagation(study):
     """In float64 the recursion is reverse mode to rounding; differences come near it and depart as the step squared."""
@@ -91,6 +95,7 @@ def test_backpropagation(study):
         assert max(result["exact"]["float32", name].values()) < 1e-5
 
 
+@pytest.mark.row("widths")
 def test_widths(study):
     """Rules are compared at equal parameters, to 5%, over as many seeds, and both learn far beyond chance."""
     rule, uniform = study("09_widths", "--seeds", "2", "--steps", "300", "--scales", "1", "--tasks", "spirals")["rows"]
@@ -100,6 +105,7 @@ def test_widths(study):
     assert min(rule["accuracy"].min(), uniform["accuracy"].min()) > 0.5
 
 
+@pytest.mark.row("transfer")
 def test_transfer(study):
     """Where digits stand in any place, a frozen body that has seen other digits beats training from scratch."""
     arguments = ("--seeds", "4", "--before", "400", "--steps", "100")
@@ -109,6 +115,7 @@ def test_transfer(study):
     assert accuracy["centred", 10, "from scratch"].min() > 0.8
 
 
+@pytest.mark.row("data-and-compute")
 def test_scaling(study):
     """More data and more compute leave less error and less loss; the exponents and their intervals are below zero."""
     result = study("20_scaling", "--seeds", "3", "--parts", "10")

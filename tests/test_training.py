@@ -39,6 +39,7 @@ STATIC = (*("task", "steps", "batch_size", "sampler", "transform", "micro_batche
 run = jax.jit(fn.run, static_argnames=STATIC)
 
 
+@pytest.mark.row("gradient-descent")
 def test_step_is_a_gradient_step(x64):
     """One step of sgd moves the parameters by -rate times the gradient, taken here by finite differences."""
     task = make_task(optimizer=fn.sgd(0.5))
@@ -61,6 +62,28 @@ def test_step_is_a_gradient_step(x64):
             nudged[layer][name][place] += sign * 1e-6
             sides.append(objective(nudged))
         np.testing.assert_allclose(moved, -0.5 * (sides[0] - sides[1]) / 2e-6, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.row("training")
+def test_the_objective_is_not_convex():
+    """Hidden units that are exchanged compute the same network; halfway between the two the loss is greater than there.
+
+    A convex objective is nowhere greater between two points than at both.
+    """
+    data = make_data()
+    ts, _ = run(TASK, fn.init(TASK, jax.random.key(0), data[0]), data, steps=200, batch_size=BATCH)
+    hidden, head = ts.params["dense_0"], ts.params["dense_1"]
+    exchanged = {
+        "dense_0": jax.tree.map(lambda leaf: leaf[..., ::-1], hidden),
+        "dense_1": {"kernel": head["kernel"][::-1], "bias": head["bias"]},
+    }
+    between = jax.tree.map(lambda a, b: (a + b) / 2, ts.params, exchanged)
+    here, there, middle = (
+        float(fn.losses.cross_entropy(TASK.net(params, data[0]), data[1]).mean())
+        for params in (ts.params, exchanged, between)
+    )
+    np.testing.assert_allclose(there, here, rtol=1e-5)
+    assert middle > 1.5 * here
 
 
 def test_weights_are_repetitions():
@@ -134,6 +157,7 @@ def test_gradient_through_a_run(x64):
     check_grads(last_loss, (ts.params,), order=1, modes=["rev"], rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.row("batches")
 def test_an_epoch_sees_every_row_once():
     """The batches of an epoch are disjoint and together all rows, in another order each epoch."""
     ts = fn.init(TASK, jax.random.key(5), make_data()[0])

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save
 
+import fnnet as fn
 from fnnet import checkpoints
 from fnnet.errors import DataError, ExtraMissingError, ReadError
 
@@ -28,6 +29,7 @@ def saved(tmp_path, *args):
     return path
 
 
+@pytest.mark.row("knowledge")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_bit_comes_back(tmp_path, dtype):
     """load(save(tree)) = tree, with every bit pattern (NaN payloads and subnormals too), dtype and shape."""
@@ -42,6 +44,21 @@ def test_every_bit_comes_back(tmp_path, dtype):
     ):
         assert np.asarray(one).tobytes() == other.tobytes()
     assert metadata == {"note": "µ"}
+
+
+@pytest.mark.row("knowledge")
+def test_what_a_network_knows_is_its_architecture_and_its_weights(tmp_path):
+    """Made again from its description, with the weights and the state of a file, it computes the same bits."""
+
+    def architecture():
+        return fn.serial(fn.dense(6, activation=jnp.tanh), fn.batch_norm(momentum=0.9), fn.dense(3))
+
+    net, x = architecture(), jax.random.normal(jax.random.key(1), (8, 4))
+    params, state = net.init(jax.random.key(0), x)
+    y, state = net.apply(params, state, x, train=True)
+    again, again_state, _ = checkpoints.load_weights(saved(tmp_path, params, state))
+    assert np.asarray(architecture()(again, x, again_state)).tobytes() == np.asarray(net(params, x, state)).tobytes()
+    assert not np.array_equal(y, net(params, x, state))  # the running statistics are not those of the batch
 
 
 def test_64_bits_come_back_with_x64_and_are_refused_without(tmp_path, x64):

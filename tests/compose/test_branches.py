@@ -66,6 +66,7 @@ def test_names_are_distinct(make, name):
         make(linear(2), linear_0=linear(2))
 
 
+@pytest.mark.row("composition")
 def test_serial_is_associative_and_has_an_identity():
     """serial(serial(f, g), h) = serial(f, serial(g, h)) and serial() is neutral."""
     f, g, h = linear(4), jnp.tanh, linear(2)
@@ -77,6 +78,20 @@ def test_serial_is_associative_and_has_an_identity():
     chex.assert_trees_all_equal(right, expected)
     by_hand = np.tanh(np.asarray(X) @ p["f"]["kernel"] + p["f"]["bias"][None]) @ p["h"]["kernel"] + p["h"]["bias"][None]
     np.testing.assert_allclose(expected, by_hand, rtol=1e-5)
+
+
+@pytest.mark.row("composition")
+def test_the_derivative_of_serial_is_the_chain_rule(x64):
+    """D serial(f, g, h)(x) = Dh(g(f(x))) Dg(f(x)) Df(x), of matrices worked out by hand; so by parameters of f."""
+    f, g, h = linear(4), jnp.tanh, linear(2)
+    net = serial(f=f, g=g, h=h)
+    x = jnp.array([0.5, -1.0, 2.0])
+    p = net.init(jax.random.key(1), x)[0]
+    bend = np.diag(1 - np.tanh(np.asarray(x) @ p["f"]["kernel"] + p["f"]["bias"]) ** 2)
+    after = np.asarray(p["h"]["kernel"]).T @ bend
+    np.testing.assert_allclose(jax.jacrev(net, argnums=1)(p, x), after @ np.asarray(p["f"]["kernel"]).T, rtol=1e-12)
+    by_kernel = jax.jacrev(net.__call__)(p, x)["f"]["kernel"]  # ∂yₖ / ∂Wᵢⱼ = xᵢ (Dh Dg)ₖⱼ
+    np.testing.assert_allclose(by_kernel, np.einsum("i,kj->kij", x, after), rtol=1e-12)
 
 
 def test_initial_parameters_depend_on_name_and_key_alone():

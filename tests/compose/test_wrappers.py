@@ -193,6 +193,7 @@ AFFINE = {
 }
 
 
+@pytest.mark.row("collapse")
 @pytest.mark.lowest
 @pytest.mark.parametrize("net", AFFINE.values(), ids=AFFINE)
 def test_an_affine_net_collapses_into_one_layer(net):

@@ -131,6 +131,7 @@ PLANTED = {
 }
 
 
+@pytest.mark.row("gradient-instabilities")
 @pytest.mark.parametrize("fault", PLANTED)
 def test_each_planted_fault_is_found(fault):
     """By its name, at its place, with a number on the wrong side of its limit and a cure."""

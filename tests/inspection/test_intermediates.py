@@ -31,6 +31,7 @@ NETS = {
 }
 
 
+@pytest.mark.row("z-and-a")
 @pytest.mark.lowest
 def test_each_is_what_the_layers_up_to_it_compute():
     """Of a serial network by hand: Z, A, function children, and the children of a child."""
@@ -118,6 +119,7 @@ class Net(NamedTuple):
     b2: np.ndarray
 
 
+@pytest.mark.row("backpropagation")
 @given(seed=st.integers(0, 10_000))
 def test_derivatives_are_those_of_backpropagation_by_hand(seed):
     """Of a net of two layers, softmax and cross-entropy: δ₂ = (P − Y) / m, δ₁ = δ₂ W₂ᵀ ⊙ φ'(Z₁), in float64."""

@@ -26,6 +26,7 @@ def blobs(seed, size):
     return (random.normal(size=(size, 5)) + 0.8 * np.eye(3, 5)[y]).astype(np.float32), y.astype(np.int32)
 
 
+@pytest.mark.row("hierarchy")
 def test_the_accuracy_of_each_layer_is_that_of_a_ridge_classifier():
     """scikit-learn's, of the standardised values; a unit that never fires among them."""
     train, test = blobs(0, 200), blobs(1, 200)
@@ -78,6 +79,7 @@ def test_what_cannot_be_probed():
         linear_probe(NET, params, x, (x, y))
 
 
+@pytest.mark.row("representation")
 @pytest.mark.parametrize("dims", [2, 3])
 def test_points_are_principal_components(dims):
     """scikit-learn's PCA up to sign, whatever the axes after the first."""

@@ -88,6 +88,7 @@ def test_turns_and_members_have_their_own():
     np.testing.assert_array_equal(dead["repeat_0/relu_0"], (values["repeat_0/dense_0"] <= 0).all(1))
 
 
+@pytest.mark.row("gradient-instabilities")
 def test_shares_and_dead_units_are_counted():
     """Of a convolution and a dense layer of ReLU with one unit each that never fires; least is a strict bound."""
     images = jax.random.normal(jax.random.key(1), (3, 5, 5, 2))
@@ -104,6 +105,7 @@ def test_shares_and_dead_units_are_counted():
         saturation(net, params, images, least=0)
 
 
+@pytest.mark.row("gradient-instabilities")
 def test_the_signal_is_that_of_each_layer_at_its_depth():
     """Mean and variance are NumPy's of the values; a repeat is told turn by turn; compositions stand once."""
     body = fn.serial(fn.dense(4, activation=jnp.tanh))

@@ -13,6 +13,7 @@ from fnnet.initializers import normal
 from fnnet.layers import conv, dense, rnn
 
 
+@pytest.mark.row("dense")
 def test_it_is_the_affine_map_then_the_activation(key):
     """y = φ(x W + b) in float64, whatever the leading axes, with a bias and without."""
     x = np.random.default_rng(0).normal(size=(2, 3, 5)).astype(np.float32)
@@ -24,6 +25,21 @@ def test_it_is_the_affine_map_then_the_activation(key):
         bias = np.asarray(params.get("bias", np.zeros(4)), np.float64)
         expected = np.tanh(x.astype(np.float64) @ np.asarray(params["kernel"], np.float64) + bias)
         np.testing.assert_allclose(layer(params, x), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.row("dense")
+def test_the_bias_is_one_more_row_of_the_kernel(x64, key):
+    """x W + b = (x, 1) (W; b): the form with a bias is the one without, of an input with a 1; gradients too."""
+    x = np.random.default_rng(0).normal(size=(7, 5))
+    params, _ = dense(4).init(key, jnp.asarray(x))
+    params["bias"] = jnp.arange(1.0, 5.0)
+    augmented = {"kernel": jnp.concatenate([params["kernel"], params["bias"][None]])}
+    with_one = jnp.concatenate([x, jnp.ones((7, 1))], axis=1)
+    plain = dense(4, bias_init=None)
+    np.testing.assert_allclose(dense(4)(params, x), plain(augmented, with_one), rtol=1e-12)
+    grads = jax.grad(lambda p: (dense(4)(p, x) ** 2).sum())(params)
+    expected = jax.grad(lambda p: (plain(p, with_one) ** 2).sum())(augmented)["kernel"]
+    np.testing.assert_allclose(jnp.concatenate([grads["kernel"], grads["bias"][None]]), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("activation", [jax.nn.relu, jnp.tanh, jax.nn.selu])

@@ -124,6 +124,7 @@ def test_training_is_a_pure_function_of_its_arguments(case, key):
     chex.assert_trees_all_equal(case.layer.apply(params, state, x, key=key)[0], case.layer.apply(params, state, x)[0])
 
 
+@pytest.mark.row("feedforward")
 @pytest.mark.lowest
 @rows
 @pytest.mark.parametrize("train", [False, True])
@@ -138,6 +139,7 @@ def test_it_is_pure_and_compiles(case, train, key):
     assert_pure_and_compilable(apply, params, state, x)
 
 
+@pytest.mark.row("backpropagation")
 @rows
 def test_gradients_are_those_of_finite_differences(case, x64, key):
     """In float64, along one random direction of parameters and input, in training."""

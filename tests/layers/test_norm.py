@@ -48,6 +48,7 @@ def test_norm_of_an_example_is_its_formula(layer, oracle, key):
     assert state == {}
 
 
+@pytest.mark.row("batch-norm")
 @pytest.mark.parametrize("train", [False, True])
 def test_batch_norm_is_its_formula(train, key):
     """In training by the batch's statistics, over all leading axes; else by the running ones."""
@@ -113,6 +114,7 @@ def test_a_large_mean_of_an_example_does_not_reach_its_output(layer, key):
     np.testing.assert_allclose(layer(params, FAR.T), standard(FAR.T, -1, 1e-6), atol=1e-5)
 
 
+@pytest.mark.row("batch-norm")
 def test_statistics_over_a_mapped_axis_are_those_of_the_whole_batch(key):
     """A batch split in parts under `axis_name`, of unlike parts even, normalizes as the batch in one piece does."""
     x = jnp.asarray(np.concatenate([FAR[:8], FAR[8:16] - 1e4]))

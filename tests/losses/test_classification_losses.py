@@ -28,6 +28,18 @@ def test_cross_entropy_keeps_its_digits_far_from_zero():
     np.testing.assert_allclose(losses.cross_entropy(jnp.full((1, 2), 1e4), jnp.array([0])), [np.log(2)], rtol=1e-6)
 
 
+@pytest.mark.row("binary-output", "multilabel-output")
+def test_labels_of_several_questions_are_independent():
+    """Each element is -log P of its own answer, P(1) = σ(z); no label's loss has a derivative by another's logit."""
+    z, y = np.random.default_rng(0).normal(size=(5, 3)), np.random.default_rng(1).integers(0, 2, (5, 3))
+    p = special.expit(z)
+    loss = losses.binary_cross_entropy(jnp.asarray(z, jnp.float32), y)
+    np.testing.assert_allclose(loss, -np.log(np.where(y == 1, p, 1 - p)), rtol=1e-5)
+    jacobian = jax.jacrev(lambda z: losses.binary_cross_entropy(z, y[0]))(jnp.asarray(z[0], jnp.float32))
+    np.testing.assert_allclose(jacobian, np.diag(p[0] - y[0]), atol=1e-6)
+
+
+@pytest.mark.row("cross-entropy")
 def test_integer_one_hot_and_soft_labels_agree():
     """Integers are one-hot rows are soft rows, with smoothing and class weights."""
     for options in ({}, {"smoothing": 0.3}, {"class_weights": WEIGHTS}, {"smoothing": 0.3, "class_weights": WEIGHTS}):
@@ -42,6 +54,7 @@ def test_no_one_hot_array_is_made_of_integer_labels():
     assert "iota" not in program.replace("i32[4,1,1]", "")
 
 
+@pytest.mark.row("cross-entropy")
 def test_ignored_examples_have_no_loss_and_no_gradient_whatever_the_logits():
     """`ignore` may be any integer, also out of range."""
     z, y = jnp.asarray(Z).at[1].set(jnp.nan), jnp.array([0, -1, 1, 255], jnp.int32)

@@ -144,6 +144,7 @@ def doubles(tree):
     return jax.tree.map(lambda x: np.asarray(x, np.float64) if np.issubdtype(x.dtype, np.floating) else x, tree)
 
 
+@pytest.mark.row("regression-output", "cross-entropy")
 @every
 def test_equals_its_definition(case):
     """Values are those of the formula in float64."""
@@ -234,6 +235,7 @@ def value_and_slope(loss, target):
 compiled = {name: value_and_slope(case.loss, case.target) for name, case in CLASSES.items()}
 
 
+@pytest.mark.row("cross-entropy")
 @pytest.mark.parametrize("name", CLASSES)
 @given(z=arrays(np.float32, (4, 3), elements=st.floats(-(2.0**123), 2.0**123, width=32)))
 def test_classification_is_finite_for_every_logit_whose_loss_fits(name, z):
@@ -243,6 +245,7 @@ def test_classification_is_finite_for_every_logit_whose_loss_fits(name, z):
     assert np.isfinite(slope).all()
 
 
+@pytest.mark.row("binary-output", "cross-entropy")
 def test_related_losses_agree():
     """γ = 0 is cross-entropy; one logit z is the two logits (0, z); KL is cross-entropy less entropy; δ = ∞ is ½e²."""
     close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)

@@ -58,6 +58,7 @@ def assert_is(learnt, w, mistakes, passes, converged):
     assert (int(learnt.mistakes), int(learnt.passes), bool(learnt.converged)) == (mistakes, passes, converged)
 
 
+@pytest.mark.row("learning-rule")
 @hypothesis.given(seed=st.integers(0, 2**31))
 def test_the_rule(seed):
     """Weights and counts are those of the loop in NumPy, on data that a plane separates and on those that none does."""
@@ -68,6 +69,7 @@ def test_the_rule(seed):
         assert_is(neurons.averaged_perceptron(x, y, passes=30), np.mean(course, axis=0), *counts)
 
 
+@pytest.mark.row("convergence")
 @hypothesis.given(seed=st.integers(0, 2**31))
 def test_the_pocket(seed):
     """It holds the first of the best of all weights that were had."""
@@ -99,6 +101,7 @@ def test_the_linear_kernel(seed):
     np.testing.assert_allclose(dual.coefficients @ x.astype(np.float32), plain.kernel[:, 0], atol=1e-4)
 
 
+@pytest.mark.row("convergence")
 @hypothesis.given(seed=st.integers(0, 2**31), order=st.integers(0, 2**31))
 def test_the_bound_of_the_theorem(seed, order):
     """Separable data cost at most (R/γ)² mistakes, whatever their order."""
@@ -113,6 +116,7 @@ def test_the_bound_of_the_theorem(seed, order):
     np.testing.assert_array_equal(layer(params, x)[:, 0], y)
 
 
+@pytest.mark.row("convergence")
 def test_data_that_no_plane_separates_end_at_the_bound_given():
     learnt = neurons.perceptron(BITS, XOR, passes=17)
     assert (int(learnt.passes), bool(learnt.converged)) == (17, False)
@@ -154,6 +158,7 @@ def test_real_data():
     assert (layer(params, digits.x).argmax(-1) == digits.y).all()
 
 
+@pytest.mark.row("kernels")
 def test_a_kernel_separates_xor():
     def kernel(a, b):
         return (1 + a @ b) ** 2
@@ -165,6 +170,7 @@ def test_a_kernel_separates_xor():
     assert layer(params, BITS.reshape(2, 2, 2)).shape == (2, 2, 1)
 
 
+@pytest.mark.row("theta-as-weight")
 @hypothesis.given(seed=st.integers(0, 2**31))
 def test_theta_as_a_weight(seed):
     """w·x ≥ θ decides as (-θ, w)·(1, x) ≥ 0, on whole numbers, where both are exact."""

@@ -45,6 +45,7 @@ def test_certificates(seed, rows):
     verify(certificate, x, y)
 
 
+@pytest.mark.row("xor")
 def test_xor_is_impossible_for_one_unit():
     """Minsky & Papert 1969: the hulls of the classes meet at (½, ½), exactly."""
     x, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])

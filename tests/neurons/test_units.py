@@ -33,6 +33,7 @@ GATES = {
 }
 
 
+@pytest.mark.row("threshold-unit")
 @pytest.mark.parametrize("n", [1, 2, 3, 5])
 @pytest.mark.parametrize("gate", GATES)
 def test_gates(gate, n):
@@ -40,16 +41,19 @@ def test_gates(gate, n):
     assert table(make(n), n) == [meaning(bits) for bits in itertools.product((0, 1), repeat=n)]
 
 
+@pytest.mark.row("threshold-unit")
 def test_not():
     assert table(neurons.not_gate(), 1) == [1, 0]
 
 
+@pytest.mark.row("threshold-unit")
 @pytest.mark.parametrize("n", [1, 3, 5])
 def test_k_of_n(n):
     for k in range(n + 1):
         assert table(neurons.k_of_n(k, n), n) == [sum(bits) >= k for bits in itertools.product((0, 1), repeat=n)]
 
 
+@pytest.mark.row("threshold-unit")
 @hypothesis.given(seed=st.integers(0, 2**31))
 def test_inhibition_is_absolute(seed):
     """One active inhibitory input silences the unit, however many excite it."""
@@ -63,6 +67,7 @@ def test_inhibition_is_absolute(seed):
             assert got[row, unit] == (excitation >= theta[unit] and not silenced)
 
 
+@pytest.mark.row("threshold-geometry")
 def test_theta_moves_the_line_and_never_turns_it():
     """The decision depends on the sum alone, for every θ: its normal is (1, …, 1); a greater θ fires on fewer rows."""
     rows = neurons.boolean_inputs(4)
@@ -75,6 +80,7 @@ def test_theta_moves_the_line_and_never_turns_it():
         before = fires
 
 
+@pytest.mark.row("weights-turn-the-line")
 def test_no_unit_of_1943_is_nand_and_one_with_weights_is():
     """All choices of inhibition and threshold are tried."""
     wanted = [1, 1, 1, 0]
@@ -86,6 +92,7 @@ def test_no_unit_of_1943_is_nand_and_one_with_weights_is():
     assert weighted(params, neurons.boolean_inputs(2).astype(jnp.float32))[:, 0].tolist() == wanted
 
 
+@pytest.mark.row("threshold-unit")
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_every_boolean_function(n):
     """All 2^(2^n) functions of n inputs, checked on every row."""

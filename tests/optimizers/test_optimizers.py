@@ -191,6 +191,7 @@ def settable(name, opt_state):
     return [path for path in numbers if name != "adam, scheduled" or not path.endswith("learning_rate")]
 
 
+@pytest.mark.row("optimizers")
 @each(BY_LEAF)
 @pytest.mark.parametrize("problem", [(1.0, 0.0), (0.0, 0.05)], ids=["quadratic", "rosenbrock"])
 def test_path_is_that_of_the_paper(name, problem, x64):
@@ -202,6 +203,7 @@ def test_path_is_that_of_the_paper(name, problem, x64):
         np.testing.assert_allclose(path[leaf], [params[leaf] for params in expected], rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.row("optimizers")
 @pytest.mark.parametrize("problem", [(1.0, 0.0), (0.0, 0.05)], ids=["quadratic", "rosenbrock"])
 def test_lbfgs_path_is_that_of_dense_matrices(problem, x64):
     """The two loops and the search follow dense rank-two updates of the inverse Hessian, while rounding is small."""

@@ -43,6 +43,7 @@ def numpy_clip(name, g, w):
     return {k: x * np.minimum(1, limit[k] / norm[k]) for k, x in g.items()}
 
 
+@pytest.mark.row("clipping")
 @pytest.mark.parametrize("name", CLIPS)
 @given(elements, elements, elements, elements)
 def test_clipping_is_its_formula(name, a, b, wa, wb):

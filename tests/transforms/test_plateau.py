@@ -26,6 +26,7 @@ def numpy_plateau(losses, factor, patience, rtol, cooldown, every, least):
     return scales
 
 
+@pytest.mark.row("schedules")
 @pytest.mark.parametrize("options", [(0.5, 2, 1e-4, 0, 1, 0.0), (0.1, 1, 0.1, 2, 1, 0.05), (0.5, 2, 0.0, 1, 3, 0.2)])
 def test_plateau_is_its_rule(options):
     """The scale follows the rule through falls, rests and means, and never goes below its least."""

@@ -13,6 +13,7 @@ from fnnet import optimizers, schedules, transforms, tree
 from fnnet.errors import PathError
 
 
+@pytest.mark.row("transfer")
 def test_frozen_leaves_keep_their_values_and_take_no_memory():
     """Frozen parameters stay to the bit; the state holds moments of the others alone; they train as if alone."""
     optimizer = transforms.freeze(optimizers.adam(0.1), "body")

@@ -92,27 +92,8 @@ def main(arguments=None):
     for row in table:
         print(f"  {row.name}(x) = {row.formula}")
     if options.plot:
-        draw(table).savefig(options.plot)
+        fn.plotting.activation_table(title="activations and their derivatives").savefig(options.plot)
     return {"checks": checks, "ratios": ratios}
-
-
-def draw(table):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12, 10), layout="constrained")
-    panels = figure.subplots(4, 5).ravel()
-    x = np.linspace(-4, 4, 401)
-    for axes, row in zip(panels, table, strict=False):
-        axes.plot(x, row.function(jnp.asarray(x)), color="#0072B2", label="φ")
-        axes.plot(x, row.derivative(jnp.asarray(x)), color="#D55E00", linestyle="--", label="φ′")
-        formula = row.formula.replace(r"\tfrac", r"\frac").replace(r"\ge ", r"\geq ")  # as matplotlib has it
-        axes.set_title(f"{row.name.replace('_', ' ')}\n${formula}$", fontsize=7.5)
-        axes.grid(visible=True, alpha=0.3)
-    panels[0].legend()
-    for axes in panels[len(table) :]:
-        axes.set_axis_off()
-    figure.supxlabel("x")
-    return figure
 
 
 if __name__ == "__main__":

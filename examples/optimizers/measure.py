@@ -41,8 +41,8 @@ def runs(rule, rates, problem, seeds):
 
 
 def worth(values, quality):
-    if quality == "accuracy":
-        return np.asarray(values["accuracy"], np.float64)
+    if quality == "accuracy":  # none, of a run that diverged
+        return np.nan_to_num(np.asarray(values["accuracy"], np.float64), nan=0.0)
     loss = np.nan_to_num(np.asarray(values["loss"], np.float64), nan=np.inf)
     return -np.log10(np.clip(loss, 1e-12, 1e12))
 

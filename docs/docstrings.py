@@ -17,18 +17,7 @@ _MATH = re.compile(r":math:`([^`]+)`")
 
 
 def markdown(docstring: str) -> str:
-    r"""Return the Markdown of a docstring: ``:math:`` as ``\(…\)``, doctests fenced, named paragraphs on their own.
-
-    >>> print(markdown("Add. Raises: never, :math:`x + y`.\n\n>>> 1 + 1\n2"))
-    Add.
-    <BLANKLINE>
-    **Raises:** never, \(x + y\).
-    <BLANKLINE>
-    ```pycon
-    >>> 1 + 1
-    2
-    ```
-    """
+    r"""Return the Markdown of a docstring: ``:math:`` as ``\(…\)``, doctests fenced, named paragraphs on their own."""
     blocks = []
     for block in re.split(r"\n\s*\n", textwrap.dedent(docstring).strip()):
         if block.lstrip().startswith(">>>"):

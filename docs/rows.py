@@ -114,9 +114,11 @@ def _section(root: pathlib.Path, row: Row, tests: list[Test]) -> str:
     lines += [f"*Planned: {row.planned}.*"] if row.planned else []
     lines += [f"Names: {api}"] if api else []
     lines += [f"Example: [{row.example}](gallery.md#{gallery.anchor(row.example)})"] if there else []
+    if tests:
+        lines.append(f'??? success "Held by {", ".join(test.name for test in tests)}"')
     for test in tests:
-        code = textwrap.indent(f"[{test.path}]({test.path}), line {test.line}\n\n```python\n{test.source}```", "    ")
-        lines.append(f'??? success "{test.name}"\n\n{code}')
+        code = f"[{test.path}]({test.path}), line {test.line}\n\n```python\n{test.source}```"
+        lines.append(textwrap.indent(code, "    "))
     return "\n\n".join(lines)
 
 

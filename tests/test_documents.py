@@ -1,4 +1,4 @@
-"""Every example in a docstring and every Python block in the documents runs."""
+"""Every example in a docstring and every Python block in the documents runs, and their links lead somewhere."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 MODULES = sorted(
     module.name for module in pkgutil.walk_packages(fn.__path__, "fnnet.") if "__main__" not in module.name
 )
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SCRIPTS = ("docstrings", "gallery", "lawbook", "names", "reference", "rows")
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -32,8 +33,23 @@ def test_docstrings(name):
     assert result.failed == 0
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_documents(path, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_docstrings_of_scripts(name, monkeypatch):
+    """So do those of the scripts that make the site."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+@pytest.fixture
+def quickly_compiled():
+    """Programs that run for a moment are compiled without most optimizations, which takes less."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_documents(path, quickly_compiled, tmp_path, monkeypatch):
     """The Python blocks of a document run one after the other, in one namespace."""
     monkeypatch.chdir(tmp_path)
     text = path.read_text(encoding="utf-8")
@@ -42,3 +58,11 @@ def test_documents(path, tmp_path, monkeypatch):
     for number, block in enumerate(blocks):
         exec(compile(block, f"{path.name}, block {number}", "exec"), names)
     assert text.count("```python") == len(blocks)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links(path):
+    """A relative link is to a file that is there, as on GitHub."""
+    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+        assert "://" in target or (path.parent / target).exists(), target

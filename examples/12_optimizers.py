@@ -3,8 +3,8 @@
 python examples/12_optimizers.py [--quick] [--seeds 8] [--plot optimizers.png]
 
 Each rule has a rate of its own for each problem and question: the best, by the first seeds, of a grid of four decades.
-What is said of it is from the other seeds. The problems are in optimizers/problems.py, a full run in
-optimizers/result.txt.
+What is said of it is from the other seeds. The problems are in optimizers/problems.py, what a full run prints in
+docs/gallery/12_optimizers.txt.
 """
 
 import argparse

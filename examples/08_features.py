@@ -86,9 +86,8 @@ def main(arguments=None):
             found[name, size] = np.asarray(accuracies(task, states, pool.arrays, rows, test.arrays, options.steps))
             print(f"  {name:27s}  {size:3d} examples  {interval(found[name, size])}")
     for size in SIZES:
-        pixels, features, network = (found[name, size] for name in NETS)
-        hand, learnt = interval(features - pixels), interval(network - features)
-        print(f"  {size:3d}: HOG less pixels {hand}, network less HOG {learnt}")
+        pixels, edges, network = (found[name, size] for name in NETS)
+        print(f"  {size:3d}: HOG less pixels {interval(edges - pixels)}, network less HOG {interval(network - edges)}")
     if options.plot:
         draw(found, pool.x[0]).savefig(options.plot)
     return {"accuracy": found, "hog": hog}

@@ -11,10 +11,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from shifted.digits import placed
 
 import fnnet as fn
 
-FIRST, FIELD, LABELS = 6, 12, (1, 2, 5, 10)  # digits of the first task, pixels a side, labels a class of the second
+FIRST, LABELS = 6, (1, 2, 5, 10)  # digits of the first task, labels a class of the second
 SETTINGS = {"centred": 0, "shifted": 2}  # by up to so many pixels
 ARMS = {"new head, frozen body": "o-", "all, from the first task": "^:", "from scratch": "s--"}
 BODY = fn.serial(fn.dense(128, activation=jax.nn.relu), fn.dense(64, activation=jax.nn.relu))
@@ -23,15 +24,6 @@ BODY = fn.serial(fn.dense(128, activation=jax.nn.relu), fn.dense(64, activation=
 def make_task(classes, frozen=()):
     optimizer = fn.transforms.freeze(fn.adam(3e-3), frozen) if frozen else fn.adam(3e-3)
     return fn.Task(fn.serial(body=BODY, head=fn.dense(classes)), fn.losses.cross_entropy, optimizer)
-
-
-def placed(x, shift, seed):
-    """Return each image of 8 × 8 pixels within a larger field, up to `shift` pixels from its middle."""
-    places = (FIELD - 8) // 2 + np.random.default_rng(seed).integers(-shift, shift + 1, (len(x), 2))
-    fields = np.zeros((len(x), FIELD, FIELD), np.float32)
-    for field, image, (row, column) in zip(fields, x.reshape(-1, 8, 8), places, strict=True):
-        field[row : row + 8, column : column + 8] = image
-    return fields.reshape(len(x), -1)
 
 
 def problem(shift, seeds):

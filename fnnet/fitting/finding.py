@@ -43,8 +43,8 @@ def find_learning_rate(
     r"""Train for a few `steps` while the learning rate grows from `low` to `high`; see where the loss falls fastest.
 
     The rate of step t is :math:`low \, (high/low)^{t/(steps-1)}`; the losses are means over a twentieth of the steps;
-    what follows the step at which they exceed four times their least is left out. The suggestion is the rate at which
-    they fall fastest by the logarithm of the rate (Smith 2017, the learning rate range test).
+    what follows the step at which they exceed four times their least is left out. The suggestion is the rate at which,
+    before their least, they fall fastest by the logarithm of the rate (Smith 2017, the learning rate range test).
     The optimizer's state must hold one learning rate that is a number, not a schedule.
 
     Raises: ValueError unless ``0 < low < high``, for fewer than 10 steps, or if there is no such rate; DataError for
@@ -95,8 +95,9 @@ def _finding(rates: np.ndarray, losses: np.ndarray) -> RateFinding:
     smooth = _means(losses[:finite], width)
     diverged = smooth > _DIVERGED * np.minimum.accumulate(smooth)
     end = int(np.argmax(diverged)) if diverged.any() else finite
-    # The fall at a place is from the mean of the window before it to that of the window after.
-    places = np.arange(width, end - width + 1)
+    # The fall at a place is from the mean of the window before it to that of the window after. Beyond the least loss a
+    # fall is but a return from a leap, and steeper than what was learnt before it.
+    places = np.arange(width, min(int(np.argmin(smooth[:end])), end - width) + 1)
     falls = [losses[n - width : n].mean() - losses[n : n + width].mean() for n in places]
     best = int(places[np.argmax(falls)]) if falls else 0
     return RateFinding(rates[:end], smooth[:end], float(rates[best]))

@@ -60,3 +60,13 @@ def test_a_loss_that_is_lost_from_the_start_is_named():
     task = fn.Task(fn.dense(3), lambda z, y: jnp.log(-jnp.abs(z[:, 0])), fn.sgd(0.1))
     with pytest.raises(fn.errors.DataError, match="the loss is not finite from the start"):
         fn.find_learning_rate(task, fn.data.iris(), key=jax.random.key(0))
+
+
+def test_a_fall_after_the_least_loss_is_no_suggestion():
+    """The loss falls about 0.01, leaps to twice its least at 1 and falls back, more steeply than ever before."""
+    rates = np.geomspace(1e-4, 100, 400)
+    losses = 2.5 - 0.5 / (1 + np.exp(-2 * (np.log(rates) - np.log(0.01))))
+    losses += np.where(rates > 1, np.where(rates < 10, 1.5, 0.1), 0)
+    found = _finding(rates, losses)
+    assert len(found.rates) == 400
+    assert 0.003 < found.suggestion < 0.03

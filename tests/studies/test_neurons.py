@@ -1,27 +1,8 @@
-"""The studies of single neurons, at small size: each prints, draws, and finds what it claims."""
+"""The studies of single neurons: each finds what it claims."""
 
 from __future__ import annotations
 
-import pathlib
-import runpy
-
 import pytest
-
-EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
-
-
-@pytest.fixture
-def study(tmp_path, capsys):
-    """Run the main function of a study with a picture, and return its numbers."""
-
-    def run(name, *arguments):
-        picture = tmp_path / "picture.png"
-        result = runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"]([*arguments, "--plot", str(picture)])
-        assert capsys.readouterr().out
-        assert picture.stat().st_size > 5000
-        return result
-
-    return run
 
 
 def test_threshold_units(study):

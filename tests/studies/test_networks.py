@@ -1,37 +1,11 @@
-"""Each study runs at small size, draws its picture, and what it returns bears out the fact that it is about."""
+"""The studies of networks: what each returns bears out the fact that it is about."""
 
 from __future__ import annotations
 
 import math
-import pathlib
-import runpy
 
-import jax
 import numpy as np
 import pytest
-
-EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
-
-
-@pytest.fixture
-def study(tmp_path, capsys):
-    """Give a function that runs a study with arguments and returns what its main does.
-
-    Its programs run for a moment: they are compiled without most optimizations, which takes less.
-    """
-    jax.config.update("jax_disable_most_optimizations", True)
-
-    def run(name, *arguments):
-        picture = tmp_path / "picture.png"
-        text = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")
-        assert len(text.splitlines()) < 120
-        result = runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"]([*arguments, "--plot", str(picture)])
-        assert capsys.readouterr().out
-        assert picture.stat().st_size > 5000
-        return result
-
-    yield run
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.mark.row("collapse")

@@ -7,10 +7,11 @@ another name.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
+import jax.numpy as jnp
 from jax.extend.core import Literal
 from jaxtyping import Array
 
@@ -22,13 +23,14 @@ _CALLS = ("jit", "pjit", "checkpoint", "remat2", "scan")
 class Tag(NamedTuple):
     """The place of a value: its path, and whether it is the output of the layer of that path or a value within one.
 
-    Each of the `loops` around it puts an axis of turns in front of what is kept. Static, as a ``Loop`` is, so that a
-    compiled function may return it.
+    Each of the `loops` around it puts an axis of turns in front of what is kept. It is `alone` if nothing else holds
+    what a layer makes turn by turn. Static, as a ``Loop`` is, so that a compiled function may return it.
     """
 
     path: str
     of_layer: bool = True
     loops: int = 0
+    alone: bool = False
 
 
 @jax.tree_util.register_static
@@ -47,7 +49,7 @@ Visit: TypeAlias = Callable[[Tag, Array], tuple[Array, Any]]
 
 
 def tags(function: Callable[..., Any], *arguments: Any) -> list[tuple[Tag, Any]]:
-    """Return every tag of ``function(*arguments)`` with the shape of its value, programs within programs included.
+    """Return every tag in ``function(*arguments)`` with the shape of its value, programs within programs included.
 
     Nothing is computed; arguments may be ``jax.ShapeDtypeStruct``. The body of a loop stands once.
 
@@ -56,17 +58,22 @@ def tags(function: Callable[..., Any], *arguments: Any) -> list[tuple[Tag, Any]]
     >>> [(tag.path, tag.of_layer, value.shape) for tag, value in tags(net.__call__, params, jnp.ones((2, 3)))]
     [('dense_0/z', False, (2, 4)), ('dense_0', True, (2, 4))]
     """
-    return list(_tags(jax.make_jaxpr(function)(*arguments).jaxpr, Tag("")))
+    return list(_tags(jax.make_jaxpr(function)(*arguments).jaxpr, Tag(""), handed=False))
 
 
 def look(
-    function: Callable[..., Any], *arguments: Any, visit: Visit, added: Mapping[str, Array] = {}
+    function: Callable[..., Any],
+    *arguments: Any,
+    visit: Visit,
+    added: Mapping[str, Array] = {},
+    still: Collection[str] = (),
 ) -> tuple[Any, Found]:
     """Return ``function(*arguments)`` and what `visit` kept of each tagged value, which it may replace.
 
     Before the visit, that of `added` is added to the first value of its path; within a loop it has an axis of turns in
     front. Tags are seen in what the function calls once or in turns (``jit``, ``checkpoint``, ``lax.scan``); within
-    ``lax.cond`` and ``lax.while_loop`` they are not.
+    ``lax.cond`` and ``lax.while_loop`` they are not. What a loop hands on has the path ``a`` in it where a layer alone
+    is its body, which nothing else names. The primitives `still` are constants to whoever differentiates.
 
     >>> net = fn.serial(jnp.square, jnp.negative)
     >>> y, found = look(lambda x: net({}, x), jnp.array(3.0), visit=lambda tag, value: (value + 1, value))
@@ -74,7 +81,8 @@ def look(
     (-9.0, [('square_0', 9.0), ('negative_0', -10.0)])
     """
     program, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
-    outputs, found = _run(program.jaxpr, program.consts, jax.tree.leaves(arguments), visit, dict(added), Tag(""))
+    how = _How(visit, frozenset(still))
+    outputs, found = _run(program.jaxpr, program.consts, jax.tree.leaves(arguments), how, dict(added), Tag(""))
     return jax.tree.unflatten(jax.tree.structure(shapes), outputs), found
 
 
@@ -122,8 +130,13 @@ def _in_turn(found: Found, at: tuple[int, ...], outer: str, name: str) -> Iterat
             yield path, jax.tree.map(lambda leaf: leaf[at], kept) if at else kept
 
 
+class _How(NamedTuple):
+    visit: Visit
+    still: frozenset[str]
+
+
 def _run(
-    jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Any], visit: Visit, added: dict[str, Array], outer: Tag
+    jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Any], how: _How, added: dict[str, Array], outer: Tag
 ) -> tuple[list[Any], Found]:
     values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *inputs], strict=True))
 
@@ -137,34 +150,42 @@ def _run(
             (value,), tag = read(equation.invars), tag_of(equation, outer)
             if tag.path in added:
                 value = value + added.pop(tag.path)
-            value, kept = visit(tag, value)
+            value, kept = how.visit(tag, value)
             outputs = [value]
             found += [] if kept is None else [(tag, kept)]
         elif inner is None or not any(_tags(inner[0], outer)):
             # As a program of its own, since how an equation is evaluated differs between versions of JAX.
             variables = [atom for atom in equation.invars if not isinstance(atom, Literal)]
             alone = jaxpr.replace(constvars=[], invars=variables, outvars=equation.outvars, eqns=[equation])
-            outputs = jax.core.eval_jaxpr(alone, [], *read(variables))
+            given = read(variables)
+            if how.still and not how.still.isdisjoint(_primitives(equation)):
+                given = jax.lax.stop_gradient(given)
+            outputs = jax.core.eval_jaxpr(alone, [], *given)
         elif equation.primitive.name == "scan":
-            outputs, within = _loop(equation, inner, read(equation.invars), visit, added, scope_of(equation, outer))
+            outputs, within = _loop(equation, inner, read(equation.invars), how, added, scope_of(equation, outer))
             found.append(within)
         else:
-            outputs, several = _run(*inner, read(equation.invars), visit, added, scope_of(equation, outer))
+            outputs, several = _run(*inner, read(equation.invars), how, added, scope_of(equation, outer))
             found += several
         values |= zip(equation.outvars, outputs, strict=True)
     return read(jaxpr.outvars), found
 
 
 def _loop(
-    equation: Any, inner: tuple[Any, Any], inputs: list[Any], visit: Visit, added: dict[str, Array], scope: Tag
+    equation: Any, inner: tuple[Any, Any], inputs: list[Any], how: _How, added: dict[str, Array], scope: Tag
 ) -> tuple[list[Any], tuple[Loop, Found]]:
     length, fixed, carried = (equation.params[name] for name in ("length", "num_consts", "num_carry"))
     consts, carry, slices = inputs[:fixed], inputs[fixed : fixed + carried], inputs[fixed + carried :]
+    handed = handed_on(equation, scope)
     scope = scope._replace(loops=scope.loops + 1)
-    own = {tag.path: added.pop(tag.path) for tag, _ in _tags(inner[0], scope) if tag.path in added}
+    tags = [tag for tag, _ in _tags(inner[0], scope)] + ([handed] if handed else [])
+    own = {tag.path: added.pop(tag.path) for tag in tags if tag.path in added}
 
     def body(carry: list[Any], slices: tuple[list[Any], dict[str, Array]]) -> tuple[list[Any], Any]:
-        outputs, found = _run(*inner, [*consts, *carry, *slices[0]], visit, dict(slices[1]), scope)
+        outputs, found = _run(*inner, [*consts, *carry, *slices[0]], how, dict(slices[1]), scope)
+        if handed:
+            value, kept = how.visit(handed, outputs[0] + slices[1].get(handed.path, 0))
+            outputs, found = [value, *outputs[1:]], [*found, *([] if kept is None else [(handed, kept)])]
         return outputs[:carried], (outputs[carried:], found)
 
     backwards = equation.params["reverse"]
@@ -173,14 +194,16 @@ def _loop(
     return [*carry, *stacked], (Loop(scope.path, turns[::-1] if backwards else turns), found)
 
 
-def _tags(jaxpr: Any, outer: Tag) -> Iterator[tuple[Tag, Any]]:
+def _tags(jaxpr: Any, outer: Tag, *, handed: bool = True) -> Iterator[tuple[Tag, Any]]:
     for equation in jaxpr.eqns:
         scope = scope_of(equation, outer)
         if equation.primitive.name == "scan":
             scope = scope._replace(loops=scope.loops + 1)
         for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_program):
             if _is_program(inner):
-                yield from _tags(getattr(inner, "jaxpr", inner), scope)
+                yield from _tags(getattr(inner, "jaxpr", inner), scope, handed=handed)
+        if handed and equation.primitive.name == "scan" and (tag := handed_on(equation, scope_of(equation, outer))):
+            yield tag, equation.params["jaxpr"].out_avals[0]
         if equation.primitive.name == "name":
             yield tag_of(equation, outer), equation.outvars[0].aval
 
@@ -193,6 +216,21 @@ def tag_of(equation: Any, outer: Tag) -> Tag:
     return scope._replace(path=_joined(scope.path, name), of_layer=False)
 
 
+def handed_on(equation: Any, scope: Tag) -> Tag | None:
+    """Return the place of what a loop hands on from turn to turn, if the body names values within a layer alone.
+
+    Such is ``fn.repeat(fn.dense(...))``: the layer's output has no name of its own, since no composition is there to
+    give one.
+    """
+    body, carried = equation.params["jaxpr"], equation.params["num_carry"]
+    within = [tag for tag, _ in _tags(body.jaxpr, scope)]
+    named = any(tag.of_layer or tag.alone for tag in within)
+    if carried != 1 or not within or named or not jnp.issubdtype(body.out_avals[0].dtype, jnp.inexact):
+        return None
+    stacked = body.jaxpr.outvars[0] in body.jaxpr.outvars[1:]  # as of a recurrent net: its output has all turns
+    return Tag(_joined(scope.path, "a"), False, scope.loops + 1, alone=not stacked)
+
+
 def scope_of(equation: Any, outer: Tag) -> Tag:
     """Return the names of an equation's scope as they are outside transformations, which call one vmap(name)."""
     scope = str(equation.source_info.name_stack)
@@ -203,6 +241,14 @@ def scope_of(equation: Any, outer: Tag) -> Tag:
 
 def _joined(*names: str) -> str:
     return "/".join(filter(None, names))
+
+
+def _primitives(equation: Any) -> Iterator[str]:
+    yield equation.primitive.name
+    for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_program):
+        if _is_program(inner):
+            for one in getattr(inner, "jaxpr", inner).eqns:
+                yield from _primitives(one)
 
 
 def _is_program(thing: Any) -> bool:

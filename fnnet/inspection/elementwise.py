@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import Literal as Constant
 
-from fnnet.tagged import Tag, called, scope_of, tag_of
+from fnnet.tagged import Tag, called, handed_on, scope_of, tag_of
 
 _SAME = frozenset({"convert_element_type", "copy", "reduce_precision"})
 _BENDING = """
@@ -18,7 +18,8 @@ floor ge gt integer_pow is_finite le lgamma log log1p logistic lt max min mul ne
 select_n sign sin sinh sqrt square sub tan tanh xor
 """
 _ELEMENTWISE = _SAME.union(_BENDING.split())
-_CALLED = ("custom_jvp_call", "custom_vjp_call")
+STILL = ("custom_vjp_call",)
+"""What has no derivative forwards, and so no slope."""
 
 
 class Origin(NamedTuple):
@@ -35,7 +36,7 @@ def elementwise(function: Callable[..., Any], *arguments: Any, of: int) -> set[s
     """Return the paths of the layers whose output is, element by element, a function of one named value alone.
 
     That value is another layer's output, one within a layer, or the argument in place `of`. What passes a value on as
-    it is, is none of them. It is read from the program: nothing is computed.
+    it is, is none of them, nor is what contains a ``jax.custom_vjp``. It is read from the program: nothing is computed.
 
     >>> net = fn.serial(fn.dense(3), jnp.tanh, jax.nn.softmax, lambda v: 2 * v - 1)
     >>> params, _ = net.init(jax.random.key(0), jnp.ones((2, 4)))
@@ -72,7 +73,7 @@ def _made(equation: Any, given: list[Source], outer: Tag, found: set[str]) -> li
         return [Origin(tag.path) if jnp.issubdtype(equation.outvars[0].aval.dtype, jnp.inexact) else "mixed"]
     if kind == "scan":
         return _loop(equation, given, scope_of(equation, outer), found)
-    inner = equation.params.get("call_jaxpr") if kind in _CALLED else (called(equation) or (None,))[0]
+    inner = equation.params.get("call_jaxpr") if kind == "custom_jvp_call" else (called(equation) or (None,))[0]
     if inner is not None:
         return _follow(getattr(inner, "jaxpr", inner), given, scope_of(equation, outer), found)
     if all(source == "constant" for source in given):
@@ -94,10 +95,14 @@ def _loop(equation: Any, given: list[Source], scope: Tag, found: set[str]) -> li
     body, fixed, carried = (equation.params[name] for name in ("jaxpr", "num_consts", "num_carry"))
     start = given[fixed : fixed + carried]
     carry = [_named(source, Origin(f"{scope.path} carries {n}")) for n, source in enumerate(start)]
+    handed = handed_on(equation, scope)
     slices: list[Source] = ["constant" if source == "constant" else "mixed" for source in given[fixed + carried :]]
     while True:
         within: set[str] = set()
         outputs = _follow(body.jaxpr, [*given[:fixed], *carry, *slices], scope, within)
+        if handed is not None:
+            within |= {handed.path} if isinstance(outputs[0], Origin) and outputs[0].bent else set()
+            outputs[0] = Origin(handed.path)
         settled = [_named(source, before) for source, before in zip(outputs[:carried], carry, strict=True)]
         if settled == carry:
             found |= within

@@ -39,7 +39,8 @@ def activations(
 
     A layer with an activation has two: ``dense_0/z``, :math:`Z = XW + b`, and ``dense_0``, :math:`A = \phi(Z)`, its
     output; every other child of a composition has its output. Within ``fn.repeat`` values have an axis of turns in
-    front, within ``fn.ensemble`` one of members. Each path is there once: with the first value of a layer that runs
+    front, within ``fn.ensemble`` one of members; a layer with an activation that is repeated alone has ``repeat_0/z``
+    and ``repeat_0/a``, and so has ``rnn``, by time. Each path is there once: with the first value of a layer that runs
     again, and with the values of a ``Masked``.
 
     Laws: the last is the network's output, under the net's own name unless a child's output is it; within ``serial``
@@ -105,7 +106,7 @@ def distinct(found: Found) -> Found:
     for place, value in found:
         if isinstance(place, Loop):
             kept.append((place, distinct(value)))
-        elif place.of_layer and not any(value is other for _, other in kept):
+        elif (place.of_layer or place.alone) and not any(value is other for _, other in kept):
             kept.append((place, value))
     return kept
 
@@ -119,7 +120,8 @@ def shortened(net: Layer, found: Found) -> Found:
     outputs = [kept for place, kept in found if place.path == net.name]
     if any(kept is output for _, kept in inner for output in outputs):
         found = inner
-    return _renamed(found, f"{net.name}/") if any(tag.of_layer for tag, _ in flat(inner)) else found
+    of_children = any(tag.of_layer or tag.path.count("/") > 1 for tag, _ in flat(inner))
+    return _renamed(found, f"{net.name}/") if of_children else found
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from fnnet.core import Key, Layer, Params, State
 from fnnet.dtypes import at_least_float32
-from fnnet.inspection.elementwise import elementwise
+from fnnet.inspection.elementwise import STILL, elementwise
 from fnnet.inspection.intermediates import distinct, look_within, shortened, whole
 from fnnet.shapes import check_key
 from fnnet.tagged import Found, Tag, by_path, flat, in_turn, look, map_found
@@ -29,8 +29,10 @@ def slopes(net: Layer, params: Params, x: Any, state: State = {}) -> dict[str, A
     r"""Return :math:`\phi'(z)` of every elementwise activation, of the shape of its output, by path, at inference.
 
     They are the layers with an activation (``dense_0``), and those function children (``relu_0``) whose output is, each
-    element of it, a function of one element of a named value or of `x`: not ``softmax``, not a sum of two branches.
-    Within ``fn.repeat`` there is an axis of turns in front, within ``fn.ensemble`` one of members. At a kink it is the
+    element of it, a function of one element of a named value or of `x`: not ``softmax``, not a sum of two branches, nor
+    a function with a ``jax.custom_vjp``, which has no derivative forwards.
+    Within ``fn.repeat`` there is an axis of turns in front, as of time in ``rnn_0/a``, within ``fn.ensemble`` one of
+    members. At a kink it is the
     slope that JAX differentiates by, 0 for ReLU.
 
     >>> net = fn.serial(fn.dense(3), jnp.tanh)
@@ -110,10 +112,10 @@ def _slopes(net: Layer, params: Params, state: State, x: Any) -> Found:
 
     def outputs(step: Array) -> Found:
         def visit(tag: Tag, value: Array) -> tuple[Array, Array | None]:
-            return moved(value, step), value if tag.of_layer and tag.path in layers else None
+            return moved(value, step), value if tag.path in layers else None
 
         start = jax.tree.map(lambda leaf: moved(leaf, step), x)
-        return look(whole(net), params, state, start, visit=visit)[1]
+        return look(whole(net), params, state, start, visit=visit, still=STILL)[1]
 
     return shortened(net, jax.jvp(outputs, (jnp.zeros(()),), (jnp.ones(()),))[1])
 

@@ -108,7 +108,7 @@ def test_a_masked_has_its_values():
     params = drawn(net, x)
     values = activations(net, params, x)
     assert {path: value.shape for path, value in values.items()} == {
-        "rnn_0/z": (6, 4, 3), "rnn_0": (4, 6, 3), "last_step_0": (4, 3)}  # fmt: skip
+        "rnn_0/z": (6, 4, 3), "rnn_0/a": (6, 4, 3), "rnn_0": (4, 6, 3), "last_step_0": (4, 3)}  # fmt: skip
     chex.assert_trees_all_close(jnp.tanh(values["rnn_0/z"][-1]), values["last_step_0"], rtol=1e-6)
 
 

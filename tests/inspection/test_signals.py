@@ -125,3 +125,43 @@ def test_the_signal_is_that_of_each_layer_at_its_depth():
 def test_a_signal_needs_a_key():
     with pytest.raises(fn.errors.KeyMissingError):
         signal(fn.dense(2), None, X)
+
+
+def test_a_layer_that_is_repeated_alone_is_seen_turn_by_turn():
+    """A repeat of a layer has Z and A, slopes and a signal of each turn, as has one of a composition of that layer."""
+    layer = fn.dense(4, activation=jax.nn.relu)
+    nets = [fn.serial(fn.repeat(body, 3), fn.dense(2)) for body in (layer, fn.serial(layer))]
+    params = [drawn(net, X) for net in nets]
+    params[1]["repeat_0"] = {"dense_0": params[0]["repeat_0"]}
+    bare, within = (slopes(net, p, X) for net, p in zip(nets, params, strict=True))
+    np.testing.assert_array_equal(bare["repeat_0/a"], within["repeat_0/dense_0"])
+    bare, within = (activations(net, p, X) for net, p in zip(nets, params, strict=True))
+    np.testing.assert_array_equal(bare["repeat_0/a"], within["repeat_0/dense_0"])
+    np.testing.assert_array_equal(bare["repeat_0/a"], np.maximum(bare["repeat_0/z"], 0))
+    paths = signal(nets[0], jax.random.key(0), X).paths
+    assert paths == ("repeat_0[0]/a", "repeat_0[1]/a", "repeat_0[2]/a", "repeat_0", "dense_0")
+    nested = fn.repeat(fn.repeat(layer, 2), 3)
+    assert {path: v.shape for path, v in slopes(nested, drawn(nested, X), X).items()} == {"repeat/a": (3, 2, *X.shape)}
+
+
+def test_a_recurrent_net_is_seen_step_by_step():
+    """Its slopes are those at its outputs, by time; its signal and probes are of its output, which has all steps."""
+    net = fn.serial(fn.rnn(3), fn.dense(2))
+    x = jax.random.normal(jax.random.key(2), (5, 6, 2))
+    params = drawn(net, x)
+    h = activations(net, params, x)["rnn_0"]
+    chex.assert_trees_all_close(slopes(net, params, x), {"rnn_0/a": jnp.moveaxis(1 - h**2, 1, 0)}, rtol=1e-5, atol=1e-6)
+    assert signal(net, jax.random.key(0), x).paths == ("rnn_0", "dense_0")
+
+
+def test_a_function_without_a_derivative_forwards_has_no_slope():
+    """What has a custom_vjp is left out, and stops no slope of the others: in a layer, in a loop, under jit."""
+    bent = jax.custom_vjp(jnp.tanh)
+    bent.defvjp(lambda v: (jnp.tanh(v), v), lambda v, g: (g * (1 - jnp.tanh(v) ** 2),))
+    body = fn.serial(fn.dense(4, activation=bent), jnp.tanh)
+    net = fn.serial(fn.repeat(body, 2), fn.as_layer(jax.jit(bent)), fn.dense(4, activation=jax.nn.relu))
+    params = drawn(net, X)
+    values, found = activations(net, params, X), slopes(net, params, X)
+    assert list(found) == ["repeat_0/tanh_0", "dense_0"]
+    chex.assert_trees_all_close(found["repeat_0/tanh_0"], 1 - values["repeat_0/tanh_0"] ** 2, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(found["dense_0"], values["dense_0"] > 0)

@@ -28,13 +28,14 @@ def dtype_of(x: Any) -> Any:
 
 
 def at_least_float32(dtype: Any) -> Any:
-    """Return the dtype to compute in where 16 bits are too few: float32 for narrower floats, else `dtype`.
+    """Return the dtype to compute in where 16 bits are too few: float32 for narrower floats and for integers.
 
-    >>> at_least_float32(jnp.bfloat16), at_least_float32(jnp.dtype("float32"))
-    (dtype('float32'), dtype('float32'))
+    >>> at_least_float32(jnp.bfloat16), at_least_float32(jnp.dtype("complex64")), at_least_float32(jnp.int32)
+    (dtype('float32'), dtype('complex64'), dtype('float32'))
     """
     dtype = jax.dtypes.canonicalize_dtype(dtype)
-    return dtype if jnp.finfo(dtype).bits >= 32 else jnp.dtype(jnp.float32)
+    wide = jnp.issubdtype(dtype, jnp.inexact) and jnp.finfo(dtype).bits >= 32
+    return dtype if wide else jnp.dtype(jnp.float32)
 
 
 def magnitude_squared(x: Array) -> Array:

@@ -246,9 +246,9 @@ def _joined(*names: str) -> str:
 def _primitives(equation: Any) -> Iterator[str]:
     yield equation.primitive.name
     for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_program):
-        if _is_program(inner):
-            for one in getattr(inner, "jaxpr", inner).eqns:
-                yield from _primitives(one)
+        program: Any = getattr(inner, "jaxpr", inner)
+        for one in getattr(program, "eqns", ()):
+            yield from _primitives(one)
 
 
 def _is_program(thing: Any) -> bool:

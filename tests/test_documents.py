@@ -40,14 +40,6 @@ def test_docstrings_of_scripts(name, monkeypatch):
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
-@pytest.fixture
-def quickly_compiled():
-    """Programs that run for a moment are compiled without most optimizations, which takes less."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_documents(path, quickly_compiled, tmp_path, monkeypatch):
     """The Python blocks of a document run one after the other, in one namespace."""

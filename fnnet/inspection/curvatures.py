@@ -13,7 +13,8 @@ from jaxtyping import Array, Float, PyTree
 
 from fnnet import tree
 from fnnet.core import Key, Task, TrainState
-from fnnet.errors import DtypeError
+from fnnet.errors import DataError, DtypeError
+from fnnet.inspection.checks import check_finite
 from fnnet.inspection.landscapes import at_inference
 from fnnet.shapes import check_count, check_key
 from fnnet.training.checks import check_state, check_task, unpack
@@ -50,7 +51,7 @@ def hessian_spectrum(task: Task, ts: TrainState, data: PyTree, *, k: int, key: K
 
     Law: with k the number of parameters, values are all eigenvalues, up to rounding.
     Raises: ValueError unless 1 ≤ k ≤ the number of parameters; DtypeError unless these are real; DataError for data
-    that is no ``(x, y)``.
+    that is no ``(x, y)`` or not finite, or for a network without parameters.
 
     >>> task = fn.Task(fn.dense(1, bias_init=None), fn.losses.squared_error, fn.sgd(0.1))
     >>> x, y = jnp.array([[1.0, 0.0], [0.0, 2.0]]), jnp.zeros((2, 1))
@@ -94,6 +95,9 @@ def _check(where: str, task: Task, ts: TrainState, data: PyTree, key: Key) -> No
     check_state(where, ts)
     unpack(data)
     check_key(where, key, when="")
+    if not tree.size(ts.params):
+        raise DataError(where, "the network has no parameters", "pass one that has some.")
+    check_finite(where, {"data": data, "params": ts.params})
     for path, leaf in tree.flatten(ts.params).items():
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             raise DtypeError(where, f"the parameters must be real floating-point, got {leaf.dtype} at {path!r}")

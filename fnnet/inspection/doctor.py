@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, PyTree
 from fnnet import sampling, training, tree
 from fnnet.core import Optimizer, Task, TrainState, extras_taken
 from fnnet.inspection.intermediates import activations, gradients
-from fnnet.inspection.signals import dead_units, saturation
+from fnnet.inspection.signals import dead_units, saturation, slopes
 from fnnet.inspection.symptoms import CHECKS, ByHeart, Facts, Finding, Trial, not_finite
 from fnnet.training import Record
 from fnnet.training.checks import check_state, check_task, unpack
@@ -23,6 +23,7 @@ from fnnet.training.steps import step_key
 _FACTORS = (1e-3, 10**-2.5, 1e-2, 10**-1.5, 0.1, 10**-0.5, 1.0, 10**0.5, 10.0, 10**1.5, 100.0, 10**2.5, 1e3)
 _STEPS, _BATCH = 40, 32  # of the runs at these factors of the rate
 _FEW = 16  # examples to learn by heart
+_FLAT = 0.05  # a slope below which a unit is saturated
 
 
 class Health(NamedTuple):
@@ -40,10 +41,10 @@ class Health(NamedTuple):
 def health(task: Task, ts: TrainState, batch: PyTree) -> Health:
     """Examine a training at `ts` on one batch ``(x, y)`` or ``(x, y, weight)``, best a few hundred examples.
 
-    Looked for, each by a number and its limit: values that are not finite; inputs that are not normalised; imbalanced
-    labels; a softmax or sigmoid before a loss that has its own; symmetric, dead and saturated units; gradients that
-    vanish, explode or do not arrive; a first loss far above that of a guess, -log 1/k; a learning rate too high or too
-    low, by 13 short runs at other rates, side by side; 16 examples that cannot be learnt by heart.
+    Looked for, each by a number and its limit: values that are not finite; inputs that are not normalised; labels out
+    of range or imbalanced; a softmax or sigmoid before a loss that has its own; symmetric, dead and saturated units;
+    gradients that vanish, explode or do not arrive; a first loss far above that of a guess, -log 1/k; a learning rate
+    too high or too low, by 13 short runs at other rates, side by side; 16 examples that cannot be learnt by heart.
     `ts` is left as it is. Most is told best at step 0: ask before training, and again when in doubt.
 
     Raises: TypeError for another task or state; DataError for another batch, or of fewer than two examples.
@@ -71,6 +72,7 @@ def health(task: Task, ts: TrainState, batch: PyTree) -> Health:
 def _facts(task: Task, ts: TrainState, batch: PyTree) -> Facts:
     x, y, weight = unpack(batch)
     values, derivatives = activations(task.net, ts.params, x, ts.state), gradients(task, ts, batch)
+    slope = slopes(task.net, ts.params, x, ts.state)
     prediction, loss, guess, surprise = _outputs(task, ts, batch)
     trial, by_heart = _trials(task, ts, batch, float(loss))
     return Facts(
@@ -81,16 +83,31 @@ def _facts(task: Task, ts: TrainState, batch: PyTree) -> Facts:
         params=tree.flatten(ts.params),
         grads=derivatives.params,
         deltas={path: float(np.linalg.norm(np.ravel(delta))) for path, delta in derivatives.activations.items()},
-        greatest={path: float(np.abs(value).max()) for path, value in values.items()},
+        bounded={path: _flat_at_the_top(values[path], slope[path]) for path in slope},
         dead={path: float(np.mean(dead)) for path, dead in dead_units(task.net, ts.params, x, ts.state).items()},
         saturated={path: float(np.mean(s)) for path, s in saturation(task.net, ts.params, x, ts.state).items()},
         prediction=prediction,
         loss=float(loss),
         guess=float(guess),
+        takes_floats=_takes_floats(task, ts, x),
         surprise=(float(surprise[0]), float(surprise[1])),
         trial=trial,
         by_heart=by_heart,
     )
+
+
+def _flat_at_the_top(value: Array, slope: Array) -> bool:
+    top = np.unravel_index(int(np.argmax(value)), value.shape)
+    return bool(np.abs(slope[top]) < _FLAT)
+
+
+def _takes_floats(task: Task, ts: TrainState, x: Any) -> bool:
+    floats = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, jnp.result_type(float)), x)
+    try:
+        jax.eval_shape(task.net.apply, ts.params, ts.state, floats)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _trials(task: Task, ts: TrainState, batch: PyTree, start: float) -> tuple[Trial, ByHeart]:
@@ -150,13 +167,14 @@ def _surprise(mean: Any, prediction: Any, y: Any) -> tuple[Array, Array]:
     If they are equal, the loss makes probabilities of logits itself.
     """
     nan = jnp.asarray(jnp.nan)
-    if not (isinstance(prediction, jax.Array) and isinstance(y, jax.Array) and prediction.ndim == 2):
+    if not (isinstance(prediction, jax.Array) and isinstance(y, jax.Array) and prediction.ndim > 1):
         return nan, nan
     p = jnp.clip(prediction.astype(jnp.float32), 1e-6, 1 - 1e-6)
     within = ((prediction >= 0) & (prediction <= 1)).all()
-    if prediction.shape[1] > 1 and y.ndim == 1 and jnp.issubdtype(y.dtype, jnp.integer):
-        are = within & (jnp.abs(prediction.sum(1) - 1) < 1e-3).all()
-        own = -jnp.log(jnp.take_along_axis(p, y[:, None], axis=1)).mean()
+    labels = y.shape == prediction.shape[:-1] and jnp.issubdtype(y.dtype, jnp.integer)
+    if prediction.shape[-1] > 1 and labels:
+        are = within & (jnp.abs(prediction.sum(-1) - 1) < 1e-3).all()
+        own = -jnp.log(jnp.take_along_axis(p, y[..., None], axis=-1)).mean()
         return jnp.where(are, mean(jnp.log(p)), jnp.nan), jnp.where(are, own, jnp.nan)
     if y.shape == prediction.shape and jnp.issubdtype(y.dtype, jnp.floating):
         own = -(y * jnp.log(p) + (1 - y) * jnp.log1p(-p)).mean()

@@ -13,6 +13,7 @@ from jaxtyping import Array, PyTree
 
 from fnnet import tree
 from fnnet.core import Key, Layer, Params, State, Task, TrainState
+from fnnet.inspection.checks import check_net
 from fnnet.tagged import Found, Loop, Tag, by_path, flat, look
 from fnnet.training.checks import check_state, check_task, unpack
 from fnnet.training.objectives import objective
@@ -51,6 +52,7 @@ def activations(
     >>> {path: value.shape for path, value in activations(net, params, jnp.ones((5, 3))).items()}
     {'dense_0/z': (5, 4), 'dense_0': (5, 4), 'dense_1': (5, 2)}
     """
+    check_net("activations", net)
     return by_path(_values(net, train, params, state, x, key))
 
 

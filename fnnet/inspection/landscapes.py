@@ -15,7 +15,8 @@ from fnnet import tree
 from fnnet.compose import inference
 from fnnet.core import Key, Layer, Params, State, Task, TrainState
 from fnnet.dtypes import at_least_float32
-from fnnet.errors import DataError, ShapeError
+from fnnet.errors import DataError, ShapeError, inside
+from fnnet.inspection.checks import check_alike, check_finite, check_net, check_some
 from fnnet.shapes import check_count, check_key
 from fnnet.training.checks import check_state, check_task, unpack
 from fnnet.training.objectives import objective
@@ -64,7 +65,8 @@ def decision_grid(
     `x` (examples, 2): any points, such as the data, or two opposite corners. The rectangle is wider than theirs by the
     share `margin` of its size on each side.
 
-    Raises: ShapeError unless `x` is of points of two coordinates; ValueError if ``n < 2``.
+    Raises: ShapeError unless `x` is of points of two coordinates, or for a net of another input or of several outputs;
+    DataError if they are all in one line along an axis, or not finite; ValueError if ``n < 2``.
 
     >>> net = fn.dense(3)
     >>> corners = jnp.array([[-1.0, -2.0], [1.0, 2.0]])
@@ -72,16 +74,26 @@ def decision_grid(
     >>> grid.x2.tolist(), grid.outputs.shape
     ([-2.0, -1.0, 0.0, 1.0, 2.0], (5, 5, 3))
     """
+    check_net("decision_grid", net)
     check_count("decision_grid", "n", n, least=2)
     x = jnp.asarray(x)
     if x.ndim != 2 or x.shape[1] != 2:
         fix = "pass points of the plane; of a net of more inputs, a function of two that calls it."
         raise ShapeError("decision_grid", f"x must have shape (examples, 2), got {x.shape}", fix)
+    check_some("decision_grid", x)
+    check_finite("decision_grid", x)
     low, high = x.min(0), x.max(0)
+    if not isinstance(x, jax.core.Tracer) and not bool((high > low).all()):
+        problem = f"the points must differ in both coordinates, got {low} to {high}"
+        raise DataError("decision_grid", problem, "pass two opposite corners of the rectangle to look at.")
     wider = margin * (high - low)
     (x1, x2) = (jnp.linspace(a, b, n) for a, b in zip(low - wider, high + wider, strict=True))
     points = jnp.stack(jnp.meshgrid(x1, x2), -1).reshape(n * n, 2)
-    outputs = jax.jit(net.__call__)(params, points, state)
+    with inside("decision_grid: a net of two inputs"):
+        outputs = jax.jit(net.__call__)(params, points, state)
+    if not isinstance(outputs, jax.Array):
+        problem = f"the net must return one array, got {type(outputs).__name__}"
+        raise ShapeError("decision_grid", problem, "wrap it in a function layer that picks one.")
     return Grid(x1, x2, outputs.reshape(n, n, *outputs.shape[1:]))
 
 
@@ -90,11 +102,14 @@ def plane(a: Params, b: Params, c: Params) -> Plane:
 
     Its directions are of length 1 and at a right angle, the first towards `b`.
 
-    Raises: DataError if the three are on one line.
+    Raises: DataError if the three are on one line or not finite; PathError unless they have the same entries. Lengths
+    are looked at, so it is for use outside ``jit``, as ``loss_surface`` is.
 
     >>> plane({"w": jnp.zeros(3)}, {"w": jnp.array([2.0, 0.0, 0.0])}, {"w": jnp.array([1.0, 3.0, 0.0])}).v
     {'w': Array([0., 1., 0.], dtype=float32)}
     """
+    for name, point in (("b", b), ("c", c)):
+        check_alike("plane", name, point, a)
     to_b, to_c = (tree.map(lambda end, start: end - start, point, a) for point in (b, c))
     return Plane(a, *_right_angle("plane", to_b, to_c))
 
@@ -122,6 +137,7 @@ def project(plane: Plane, params: Params) -> Float[Array, "... 2"]:
     >>> project(flat, {"w": jnp.array([[2.0, 3.0], [4.0, 5.0]])}).tolist()
     [[2.0, 3.0], [4.0, 5.0]]
     """
+    check_alike("project", "params", params, plane.origin)
     directions = (plane.u, plane.v)
     gram = jnp.stack([jnp.stack([_inner(a, b) for b in directions]) for a in directions])
 
@@ -155,6 +171,8 @@ def loss_surface(task: Task, ts: TrainState, data: PyTree, plane: Plane, u: Arra
     check_task(task)
     check_state("loss_surface", ts)
     unpack(data)
+    for name, point in (("the plane's origin", plane.origin), ("its u", plane.u), ("its v", plane.v)):
+        check_alike("loss_surface", name, point, ts.params)
     _right_angle("loss_surface", plane.u, plane.v)
     u, v = (jnp.asarray(axis, jnp.float32) for axis in (u, v))
     if u.ndim != 1 or v.ndim != 1:
@@ -241,6 +259,7 @@ def _right_angle(where: str, u: Params, v: Params) -> tuple[Params, Params]:
     Raises: DataError unless they span one.
     """
     lengths, sine, units = _orthonormal(u, v)
+    check_finite(where, {"the directions": lengths})
     if not float(lengths.min()) > 0:
         problem = f"the directions must not be 0, got lengths {lengths[0]:.3g} and {lengths[1]:.3g}"
         raise DataError(where, problem, "choose points, or directions, that differ.")

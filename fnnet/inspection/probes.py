@@ -16,6 +16,7 @@ from fnnet import sampling
 from fnnet.core import Layer, Params, State
 from fnnet.dtypes import at_least_float32
 from fnnet.errors import DataError, PathError, ShapeError, near_matches
+from fnnet.inspection.checks import check_finite, check_net
 from fnnet.inspection.intermediates import distinct, look_within
 from fnnet.shapes import check_count
 from fnnet.tagged import Found, Tag, in_turn
@@ -55,17 +56,23 @@ def linear_probe(
     is run at inference. Widths are filled up to the greatest, d, and one program solves all: time grows as d³.
 
     Raises: PathError for a path that is no layer's; ShapeError if a value has no row for each example, or labels are
-    not integers of one axis; DataError for data that is no ``(x, y)``; ValueError unless `ridge` is above 0.
+    not integers of one axis; DataError for data that is no ``(x, y)``, labels below 0 or of one class, and values that
+    are not finite; ValueError unless `ridge` is above 0.
 
     >>> net = fn.serial(fn.dense(8, activation=jnp.tanh), fn.dense(2))
     >>> moons = fn.data.moons(200, noise=0.1).arrays
     >>> linear_probe(net, net.init(jax.random.key(0), moons[0])[0], moons, moons).paths
     ('input', 'dense_0', 'dense_1')
     """
+    check_net("linear_probe", net)
     if not ridge > 0:
         raise ValueError(f"linear_probe: ridge must be above 0, got {ridge}")
     (x, y), (test_x, test_y) = (_labelled(part) for part in (train, test))
     classes = int(max(y.max(), test_y.max())) + 1
+    if len(np.unique(y)) < 2:
+        raise DataError(
+            "linear_probe", f"the labels in train must be of two classes or more, got {y[0]} alone", "add others."
+        )
     rows = [_rows(net, params, state, part) for part in (x, test_x)]
     names = [name for name in rows[0] if name != "input"]
     chosen = ("input", *(names if paths is None else _checked(paths, names)))
@@ -130,6 +137,9 @@ def _labelled(part: PyTree) -> tuple[Any, np.ndarray]:
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer) or len(labels) != sampling.length(x):
         problem = f"the labels must be one integer an example, got {labels.dtype} of shape {labels.shape}"
         raise ShapeError("linear_probe", problem, "of one-hot labels pass y.argmax(-1).")
+    if len(labels) == 0 or labels.min() < 0:
+        problem = f"the labels must be 0 and above, got {labels.min()}" if len(labels) else "there are no examples"
+        raise DataError("linear_probe", problem, "number the classes from 0." if len(labels) else "pass some.")
     return x, labels
 
 
@@ -144,6 +154,7 @@ def _flat_rows(name: str, value: Array, size: int) -> Array:
     if value.shape[:1] != (size,):
         problem = f"the values of {name!r} must have a row for each of {size} examples, got shape {value.shape}"
         raise ShapeError("linear_probe", problem, "name others by paths; of an ensemble, probe each member.")
+    check_finite("linear_probe", {name: value})
     return value.reshape(size, -1).astype(jnp.float32)
 
 

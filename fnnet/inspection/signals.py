@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from fnnet.core import Key, Layer, Params, State
 from fnnet.dtypes import at_least_float32
+from fnnet.inspection.checks import check_net, check_some
 from fnnet.inspection.elementwise import STILL, elementwise
 from fnnet.inspection.intermediates import distinct, look_within, shortened, whole
 from fnnet.shapes import check_key
@@ -40,6 +41,7 @@ def slopes(net: Layer, params: Params, x: Any, state: State = {}) -> dict[str, A
     >>> slopes(net, params, jnp.zeros((1, 4)))
     {'tanh_0': Array([[1., 1., 1.]], dtype=float32)}
     """
+    check_net("slopes", net)
     return by_path(_slopes(net, params, state, x))
 
 
@@ -56,7 +58,7 @@ def saturation(
     What has no slope passes no gradient. A number for each layer of `slopes`, within ``fn.repeat`` one for each turn.
     Glorot & Bengio 2010 watch the activations themselves, §3.
 
-    Raises: ValueError unless `least` is above 0.
+    Raises: ValueError unless `least` is above 0; DataError for `x` without examples.
 
     >>> net = fn.serial(jax.nn.relu)
     >>> saturation(net, {}, jnp.array([[-1.0, 2.0], [-3.0, -4.0]]))
@@ -64,6 +66,8 @@ def saturation(
     """
     if not least > 0:
         raise ValueError(f"saturation: least must be above 0, got {least}")
+    check_net("saturation", net)
+    check_some("saturation", x)
     return {
         tag.path: jnp.mean(jnp.abs(slope) < least, tuple(range(tag.loops, slope.ndim)), jnp.float32)
         for tag, slope in flat(_slopes(net, params, state, x))
@@ -79,6 +83,8 @@ def dead_units(net: Layer, params: Params, x: Any, state: State = {}) -> dict[st
     >>> dead_units(fn.serial(jax.nn.relu), {}, jnp.array([[-1.0, 2.0], [-3.0, -4.0]]))
     {'relu_0': Array([ True, False], dtype=bool)}
     """
+    check_net("dead_units", net)
+    check_some("dead_units", x)
     return {
         tag.path: jnp.all(slope == 0, tuple(range(tag.loops, slope.ndim - 1)))
         for tag, slope in flat(_slopes(net, params, state, x))
@@ -95,6 +101,8 @@ def signal(net: Layer, key: Key, x: Any) -> Signal:
     >>> found.paths, found.var.shape
     (('dense_0', 'dense_1'), (2,))
     """
+    check_net("signal", net)
+    check_some("signal", x)
     moments = dict(in_turn(_signal(net, check_key("signal", key, when=""), x)))
     mean, var = (jnp.stack(list(column)) for column in zip(*moments.values(), strict=True))
     return Signal(tuple(moments), mean, var)

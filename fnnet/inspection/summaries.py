@@ -9,6 +9,7 @@ import jax
 
 from fnnet import tree
 from fnnet.core import Layer, Params, Shaped, State
+from fnnet.inspection.checks import check_net
 from fnnet.tagged import tags
 
 
@@ -68,9 +69,7 @@ def summary(net: Layer, x: Shaped) -> Summary:
     >>> print(fn.summary(fn.serial(fn.dense(4), jax.nn.relu, fn.dense(2)), jnp.ones((1, 3))).rows[0])
     SummaryRow(path='dense_0', shape=(1, 4), dtype='float32', parameters=16)
     """
-    if not hasattr(net, "apply"):
-        fix = ": pass task.net" if hasattr(net, "net") else ""
-        raise TypeError(f"summary: the net must have the functions init and apply, got {type(net).__name__}{fix}")
+    check_net("summary", net)
     for leaf in jax.tree.leaves(x):
         if not hasattr(leaf, "dtype"):
             fix = "an example batch or jax.ShapeDtypeStruct(shape, dtype)"

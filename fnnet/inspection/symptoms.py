@@ -15,7 +15,7 @@ from fnnet import tree
 _VANISHED, _EXPLODED = 1e-3, 1e3  # of the gradient by a layer's values beside that by the greatest, and by the output
 _DEAD, _SATURATED = 0.5, 0.75  # shares of a layer's units, and of its pairs (example, unit)
 _ALIKE = 0.5  # share of a layer's units that another one equals, in weights and in gradient
-_LOSS = 2.0  # times that of a guess
+_LOSS = 3.0  # times that of a guess
 _SCALE, _OFFSET, _UNEVEN = (0.01, 10.0), 10.0, 30.0
 _EVENNESS = 0.7
 _SURPRISE = 1e-3
@@ -66,12 +66,13 @@ class Facts(NamedTuple):
     params: dict[str, Any]
     grads: dict[str, Any]
     deltas: dict[str, float]  # the length of the derivative of the objective by the values
-    greatest: dict[str, float]  # the greatest value in magnitude
+    bounded: dict[str, bool]  # whether an activation is flat at its greatest value, as ReLU is not
     dead: dict[str, float]
     saturated: dict[str, float]
     prediction: Any
     loss: float
     guess: float  # the loss of outputs of zero
+    takes_floats: bool  # whether the net takes floats in the place of whole numbers, as none that looks them up does
     surprise: tuple[float, float]  # if outputs are probabilities: the loss of their logits, and their own -log p
     trial: Trial
     by_heart: ByHeart
@@ -88,10 +89,11 @@ def not_finite(batch: Any, params: Any, state: Any) -> Iterator[Finding]:
 
 
 def inputs(facts: Facts) -> Iterator[Finding]:
-    """Find inputs far from size 1, far from 0, or of very different scales."""
+    """Find inputs far from size 1, far from 0, or of very different scales; of whole numbers those that are pixels."""
     cure = "standardise by training statistics: fn.data.fit_schema and apply_schema; or begin with fn.batch_norm()"
     for path, leaf in tree.flatten(facts.x).items():
-        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+        pixels = facts.takes_floats and (leaf.dtype == jnp.uint8 or leaf.ndim > 2)
+        if not jnp.issubdtype(leaf.dtype, jnp.floating) and not pixels:
             continue
         where, values = path or "x", np.asarray(leaf, np.float64)
         size, mean, deviation = math.sqrt((values**2).mean()), values.mean(), values.std()
@@ -109,18 +111,31 @@ def inputs(facts: Facts) -> Iterator[Finding]:
 
 
 def labels(facts: Facts) -> Iterator[Finding]:
-    """Find whole-number labels most of which are of few of the classes, where no weights are given."""
+    """Find labels that no output is for, and, where no weights are given, labels most of which are of few classes."""
     y, outputs = facts.y, _last_axis(facts.prediction)
-    if facts.weighted or not isinstance(y, jax.Array) or not jnp.issubdtype(y.dtype, jnp.integer) or outputs < 2:
+    if not isinstance(y, jax.Array) or not isinstance(facts.prediction, jax.Array) or facts.weighted:
         return
-    labels = np.asarray(y).ravel()
-    counts = np.bincount(labels[(labels >= 0) & (labels < outputs)], minlength=outputs)
-    if counts.sum() < 4 * outputs:
+    labels, binary = np.asarray(y).ravel(), outputs == 1 and math.isclose(facts.guess, math.log(2), rel_tol=1e-3)
+    if binary and np.isin(labels, (0, 1)).all():
+        outputs = 2
+    elif y.shape != facts.prediction.shape[:-1] or not jnp.issubdtype(y.dtype, jnp.integer) or outputs < 2:
         return
+    elif (lost := labels[(labels < 0) | (labels >= outputs)]).size:
+        meaning = f"of the labels are none of the {outputs} classes 0 to {outputs - 1}, as {lost[0]} is"
+        cure = "number the classes from 0, or give the network one output for each class"
+        yield Finding("labels out of range", "y", lost.size / labels.size, 0, meaning, cure)
+        return
+    yield from _imbalance(labels.astype(np.int64), outputs)
+
+
+def _imbalance(labels: np.ndarray, classes: int) -> Iterator[Finding]:
+    if labels.size < 4 * classes:
+        return
+    counts = np.bincount(labels, minlength=classes)
     shares = counts[counts > 0] / counts.sum()
-    evenness = math.exp(-(shares * np.log(shares)).sum()) / outputs
+    evenness = math.exp(-(shares * np.log(shares)).sum()) / classes
     if evenness < _EVENNESS:
-        meaning = f"is the effective share of the {outputs} classes; {shares.max():.0%} of the labels are of one"
+        meaning = f"is the effective share of the {classes} classes; {shares.max():.0%} of the labels are of one"
         cure = "weigh by class (fn.data.balanced, fn.data.weigh) and watch fn.metrics.f1"
         yield Finding("labels imbalanced", "y", evenness, _EVENNESS, meaning, cure)
 
@@ -173,7 +188,7 @@ def dead(facts: Facts) -> Iterator[Finding]:
 def saturation(facts: Facts) -> Iterator[Finding]:
     """Find bounded activations at their ends, where next to no gradient passes."""
     for path, share in facts.saturated.items():
-        if share > _SATURATED and facts.greatest[path] <= 1.001 and facts.dead.get(path, 0) <= _DEAD:
+        if share > _SATURATED and facts.bounded[path] and facts.dead.get(path, 0) <= _DEAD:
             cure = "smaller weights (glorot_uniform()), normalised inputs, fn.batch_norm(); or fn.activations.relu"
             meaning = "of the pairs (example, unit) have a slope below 0.05"
             yield Finding("saturated units", path, share, _SATURATED, meaning, cure)

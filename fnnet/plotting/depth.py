@@ -31,7 +31,9 @@ def activation_histograms(values: Mapping[str, ArrayLike], *, bins: int = 40, ti
         flat = np.asarray(array, np.float64).ravel()
         flat = flat[np.isfinite(flat)]
         if flat.size:
-            ax.hist(flat, bins=bins, density=True, color=COLOURS[0])
+            around = 0.5 * max(1.0, abs(flat[0])) * (np.ptp(flat) == 0)  # about values that are all equal
+            edges = np.linspace(flat.min() - around, flat.max() + around, bins + 1)
+            ax.hist(flat, bins=edges, density=True, color=COLOURS[0])
             ax.axvline(flat.mean(), color=COLOURS[1], linestyle="--")
         ax.set_title(path, fontsize=9, parse_math=False)
         ax.set(xlabel="value", ylabel="density")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jax.typing import ArrayLike
 
+from fnnet.errors import DataError, ShapeError
 from fnnet.plotting.panels import COLOURS, HATCHES, MARKERS, line_style, panels
 
 if TYPE_CHECKING:
@@ -27,7 +28,11 @@ def decision_regions(
     """Draw which class a network decides for at each point of the plane, and the points `x` of class `y` on it.
 
     Of several outputs it is that of the greatest; of one output, class 1 where it is at least 0, as of a logit. Classes
-    have a colour, a hatch and a marker each; boundaries are black lines.
+    have a colour, a hatch and a marker each; boundaries are black lines. `y` are numbers from 0, or -1 and 1, which are
+    classes 0 and 1.
+
+    Raises: ShapeError unless `y` has one class for each example; DataError for other labels, or one that `classes` does
+    not name.
 
     >>> grid = fn.inspection.decision_grid(fn.as_layer(lambda v: v[:, :1]), {}, jnp.array([[-1.0, -1.0], [1.0, 1.0]]))
     >>> figure = decision_regions(grid, jnp.array([[0.5, 0.5]]), jnp.array([1]))
@@ -53,7 +58,7 @@ def decision_regions(
         if (region == n).any() and (region != n).any():
             axes.contour(x1, x2, (region == n).astype(float), [0.5], colors="black", linewidths=0.8)
     if x is not None:
-        _scatter(axes, np.asarray(x), y, classes)
+        _scatter("decision_regions", axes, np.asarray(x), y, classes)
     axes.set(xlabel="$x_1$", ylabel="$x_2$", xlim=(x1[0], x1[-1]), ylim=(x2[0], x2[-1]))
     return figure
 
@@ -63,12 +68,16 @@ def surface(surface: Surface, paths: Mapping[str, ArrayLike] = {}, *, title: str
 
     Levels are even in the logarithm if all losses are above 0. A path starts at the large marker.
 
+    Raises: ShapeError for a surface of fewer than 2 × 2 points.
+
     >>> figure = surface(fn.inspection.Surface(*(jnp.arange(3.0),) * 2, jnp.eye(3)), {"batch": jnp.eye(2)})
     >>> figure.axes[0].get_legend_handles_labels()[1]
     ['batch']
     """
     figure, (axes,) = panels("surface", 1, (5.6, 4.4), title=title)
     u, v, loss = (np.asarray(part, np.float64) for part in surface)
+    if min(loss.shape) < 2:
+        raise ShapeError("surface", f"there must be 2 × 2 points or more, got {loss.shape}", "pass more u and v.")
     shown = np.ma.masked_invalid(loss)
     low, high = float(shown.min()), float(shown.max())
     levels = np.geomspace(low, high, 20) if low > 0 and high / low > 3 else np.linspace(low, high, 20)
@@ -96,10 +105,18 @@ def representation(
 
     `y` are the classes of the examples, each with its colour and marker. The axes' labels say the shares of variance.
 
+    Raises: ShapeError for points of more than three dimensions; else as ``decision_regions``.
+
     >>> part = fn.inspection.representation(jnp.arange(12.0).reshape(4, 3), 3)
     >>> representation({"input": part}, jnp.array([0, 0, 1, 1])).axes[0].name
     '3d'
     """
+    for path, part in parts.items():
+        if (dims := part.points.shape[1]) > 3:
+            fix = "inspection.representation(values, 3) has three."
+            raise ShapeError(
+                "representation", f"the points of {path!r} must have at most 3 dimensions, got {dims}", fix
+            )
     spatial = any(part.points.shape[1] > 2 for part in parts.values())
     kind = {"projection": "3d"} if spatial else {}
     figure, axes = panels("representation", len(parts), (3.4, 3.2), title=title, subplot_kw=kind)
@@ -107,7 +124,7 @@ def representation(
         points = np.asarray(part.points)
         wanted = 3 if spatial else 2
         points = np.pad(points, ((0, 0), (0, max(0, wanted - points.shape[1]))))
-        _scatter(ax, points, y, classes, size=8)
+        _scatter("representation", ax, points, y, classes, size=8)
         shares = zip(("xlabel", "ylabel", "zlabel"), np.asarray(part.explained).tolist(), strict=False)
         ax.set(**{axis: f"axis {n + 1} ({share:.0%})" for n, (axis, share) in enumerate(shares)})
         if spatial:
@@ -120,10 +137,38 @@ def representation(
     return figure
 
 
-def _scatter(axes: Any, points: np.ndarray, y: ArrayLike | None, classes: Sequence[str] | None, size: int = 18) -> None:
-    labels = np.zeros(len(points), int) if y is None else np.asarray(y)
+def _scatter(
+    where: str, axes: Any, points: np.ndarray, y: ArrayLike | None, classes: Sequence[str] | None, size: int = 18
+) -> None:
+    labels, names = _labels(where, y, len(points), classes)
     for n in np.unique(labels).tolist():
         colour, marker = COLOURS[n % len(COLOURS)], MARKERS[n % len(MARKERS)]
-        name = None if y is None else str(n) if classes is None else classes[n]
         style = {"s": size, "color": colour, "marker": marker, "edgecolors": "0.3", "linewidths": 0.2}
-        axes.scatter(*points[labels == n].T, label=name, **style)
+        axes.scatter(*points[labels == n].T, label=names[n], **style)
+
+
+def _labels(
+    where: str, y: ArrayLike | None, size: int, classes: Sequence[str] | None
+) -> tuple[np.ndarray, Sequence[str | None]]:
+    """Return the class of each example, from 0, and the names of the classes. Labels -1 and 1 are classes 0 and 1."""
+    if y is None:
+        return np.zeros(size, int), [None]
+    labels = np.asarray(y)
+    labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+    if labels.shape != (size,):
+        problem = f"y must have one class for each of the {size} examples, got shape {labels.shape}"
+        raise ShapeError(where, problem, "of one-hot labels pass y.argmax(-1).")
+    if labels.dtype.kind not in "biuf" or not (labels == np.round(labels)).all():
+        problem = f"the classes must be whole numbers, got {labels.dtype}: {labels[:3].tolist()}"
+        raise DataError(where, problem, "np.unique(y, return_inverse=True) numbers them.")
+    labels = labels.astype(int)
+    least, most = labels.min(initial=0), labels.max(initial=0)
+    if signs := least == -1 and most <= 1 and not (labels == 0).any():
+        labels, least, most = (labels + 1) // 2, 0, 1
+    if least < 0 or (classes is not None and most >= len(classes)):
+        known = f"0 to {len(classes) - 1}" if classes is not None else "0 and above, or -1 and 1"
+        problem = f"the classes must be {known}, got {least} to {most}"
+        raise DataError(where, problem, "number them from 0, and name each in classes.")
+    if classes is not None:
+        return labels, classes
+    return labels, ["-1", "1"] if signs else [str(n) for n in range(most + 1)]

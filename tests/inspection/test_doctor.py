@@ -15,6 +15,9 @@ ROWS = 128
 DIGITS = fn.data.take(fn.data.digits().arrays, np.arange(ROWS))
 IMAGES = DIGITS[0].reshape(ROWS, 8, 8, 1), DIGITS[1]
 TUMOURS = fn.data.take(fn.data.breast_cancer().arrays, np.arange(ROWS))
+ROWS_OF_PIXELS = DIGITS[0].reshape(ROWS, 8, 8), DIGITS[1]
+BYTES = (255 * DIGITS[0]).astype(np.uint8)
+TOKENS = np.random.default_rng(0).integers(0, 20, (ROWS, 6)).astype(np.int32)
 CROSS_ENTROPY = fn.losses.cross_entropy
 
 
@@ -123,6 +126,41 @@ PLANTED = {
         "not finite",
         "params/head/bias",
     ),
+    "a repeated layer pushed below zero": (
+        lambda: examine(mlp(hidden(), fn.repeat(hidden(bias_init=constant(-20.0)), 3))),
+        "dead units",
+        "repeat_0/a",
+    ),
+    "a scaled tanh of large sums": (
+        lambda: examine(mlp(hidden(activation=lambda v: 1.7159 * jnp.tanh(2 / 3 * v), kernel_init=normal(20.0)))),
+        "saturated units",
+        "dense_0",
+    ),
+    "a recurrent net of large sums": (
+        lambda: examine(mlp(fn.rnn(16, kernel_init=normal(30.0)), fn.layers.last_step()), ROWS_OF_PIXELS),
+        "saturated units",
+        "rnn_0/a",
+    ),
+    "images as bytes": (
+        lambda: examine(mlp(lambda v: v.astype(jnp.float32), hidden()), (BYTES, DIGITS[1])),
+        "inputs not normalised",
+        "x",
+    ),
+    "softmax of each token": (
+        lambda: examine(fn.serial(fn.embedding(20, 8), fn.dense(20), jax.nn.softmax), (TOKENS, TOKENS[:, ::-1])),
+        "softmax or sigmoid twice",
+        "softmax_0",
+    ),
+    "few of two classes": (
+        lambda: examine(
+            fn.serial(hidden(), fn.dense(1)),
+            (DIGITS[0], (np.arange(ROWS) % 32 == 0).astype(np.float32)[:, None]),
+            loss=fn.losses.binary_cross_entropy,
+        ),
+        "labels imbalanced",
+        "y",
+    ),
+    "classes from 5": (lambda: examine(mlp(hidden()), (DIGITS[0], DIGITS[1] + 5)), "labels out of range", "y"),
     "labels that contradict": (
         lambda: examine(mlp(hidden()), (np.repeat(DIGITS[0][:1], ROWS, axis=0), DIGITS[1])),
         "not learnt by heart",
@@ -162,7 +200,24 @@ def regression():
     return examine(fn.serial(hidden(activation=jnp.tanh), fn.dense(1)), data, loss=fn.losses.squared_error)
 
 
+def alike():
+    """Blocks before which values are normalised, the head's initializer for larger values than it is given."""
+    block = fn.residual(fn.serial(fn.layer_norm(), hidden()))
+    return examine(mlp(fn.dense(32), fn.repeat(block, 4)))
+
+
+def without_forward_derivative():
+    bent = jax.custom_vjp(jnp.tanh)
+    bent.defvjp(lambda v: (jnp.tanh(v), v), lambda v, g: (g * (1 - jnp.tanh(v) ** 2),))
+    return examine(mlp(hidden(activation=bent)))
+
+
 HEALTHY = {
+    "normalised blocks": alike,
+    "a function with a custom_vjp": without_forward_derivative,
+    "tokens": lambda: examine(
+        fn.serial(fn.embedding(200, 8), fn.flatten(2), fn.dense(10)), (10 * TOKENS, TOKENS[:, 0] % 10)
+    ),
     "beginning": lambda: examine(mlp(hidden(), hidden())),
     "trained": trained,
     "convolutions": lambda: examine(

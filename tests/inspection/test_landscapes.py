@@ -39,7 +39,9 @@ def test_a_grid_is_of_two_inputs():
         decision_grid(NET, TS.params, jnp.ones((12, 3)))
     with pytest.raises(ValueError, match="n must be at least 2"):
         decision_grid(NET, TS.params, X, n=1)
-    with pytest.raises(fn.errors.ShapeError, match="last axis of the input must be 3"):
+    with pytest.raises(
+        fn.errors.ShapeError, match=r"decision_grid: a net of two inputs .*last axis of the input must be 3"
+    ):
         decision_grid(fn.dense(2), fn.dense(2).init(KEYS[0], jnp.ones((1, 3)))[0], X)
 
 

@@ -91,3 +91,11 @@ def test_bars_of_shares_stand_side_by_side():
 def test_styles_are_distinct(styles):
     assert len(set(styles)) == len(styles)
     assert len({str(line_style(n)) for n in range(16)}) == 16
+
+
+@pytest.mark.parametrize("value", [0.0, 5.0, 1e20, -3e38])
+def test_equal_values_of_any_size_make_one_bar(value):
+    """As of a layer that exploded, or is dead."""
+    (axes,) = activation_histograms({"dense_0": np.full(5, value)}).axes
+    heights = [bar.get_height() for bar in axes.patches]
+    assert sum(height > 0 for height in heights) == 1

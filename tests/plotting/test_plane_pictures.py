@@ -6,8 +6,10 @@ import io
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import fnnet as fn
+from fnnet.errors import DataError, ShapeError
 from fnnet.inspection import Grid, Representation, Surface
 from fnnet.plotting import activation_table, architecture, decision_regions, representation, spectrum, surface
 
@@ -121,3 +123,44 @@ def test_a_line_for_each_eigenvalue():
     assert tops == [(-0.5, 0.25), (1.0, 0.5), (30.0, 0.25)]
     assert axes.get_legend_handles_labels()[1] == ["at least 0", "below 0"]
     assert drawn(figure)
+
+
+def test_labels_of_any_usual_form_are_drawn_alike():
+    """Classes as integers, whole floats, a column, or -1 and 1: the same points of a class, named as they were."""
+    x = jnp.linspace(-1, 1, 5)
+    grid, points = Grid(x, x, jnp.broadcast_to(x, (5, 5))), np.array([[-0.5, 0.0], [0.5, 0.0], [0.7, 0.0]])
+    for y, names in (
+        ([0, 1, 1], ["0", "1"]),
+        ([0.0, 1.0, 1.0], ["0", "1"]),
+        ([[0], [1], [1]], ["0", "1"]),
+        ([-1, 1, 1], ["-1", "1"]),
+    ):
+        axes = decision_regions(grid, points, np.array(y)).axes[0]
+        assert axes.get_legend_handles_labels()[1] == names
+        assert [len(part.get_offsets()) for part in axes.collections[-2:]] == [1, 2]
+        named = decision_regions(grid, points, np.array(y), classes=("no", "yes")).axes[0]
+        assert named.get_legend_handles_labels()[1] == ["no", "yes"]
+
+
+@pytest.mark.parametrize(
+    ("y", "classes", "error", "message"),
+    [
+        (np.eye(3), None, ShapeError, r"one class for each of the 3 examples, got shape \(3, 3\)"),
+        (np.array([0, 1]), None, ShapeError, r"one class for each of the 3 examples, got shape \(2,\)"),
+        (np.array(["a", "b", "b"]), None, DataError, "must be whole numbers, got <U1"),
+        (np.array([0.5, 1, 1]), None, DataError, "must be whole numbers, got float64"),
+        (np.array([-2, 1, 1]), None, DataError, "0 and above, or -1 and 1, got -2 to 1"),
+        (np.array([0, 1, 2]), ("no", "yes"), DataError, "must be 0 to 1, got 0 to 2"),
+    ],
+)
+def test_labels_that_cannot_be_drawn(y, classes, error, message):
+    x = jnp.linspace(-1, 1, 5)
+    with pytest.raises(error, match=message):
+        decision_regions(Grid(x, x, jnp.zeros((5, 5))), np.zeros((3, 2)), y, classes=classes)
+
+
+def test_arrays_that_cannot_be_drawn():
+    with pytest.raises(ShapeError, match=r"2 × 2 points or more, got \(1, 3\)"):
+        surface(Surface(jnp.arange(3.0), jnp.arange(1.0), jnp.ones((1, 3))))
+    with pytest.raises(ShapeError, match="'deep' must have at most 3 dimensions, got 5"):
+        representation({"deep": Representation(jnp.ones((6, 5)), jnp.ones(5) / 5)})

@@ -5,19 +5,14 @@ from __future__ import annotations
 import pathlib
 import runpy
 
-import jax
 import pytest
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture
-def study(tmp_path, capsys, monkeypatch):
-    """Give a function that runs a study with arguments, checks its length, print and picture, and returns its numbers.
-
-    Its programs run for a moment: they are compiled without most optimizations, which takes less.
-    """
-    jax.config.update("jax_disable_most_optimizations", True)
+def study(quickly_compiled, tmp_path, capsys, monkeypatch):
+    """Give a function that runs a study with arguments, checks its length, text and picture, and returns its numbers."""
     monkeypatch.syspath_prepend(str(EXAMPLES))  # as `python examples/NAME.py` does: some have modules beside them
 
     def run(name, *arguments):
@@ -28,5 +23,4 @@ def study(tmp_path, capsys, monkeypatch):
         assert picture.stat().st_size > 5000
         return result
 
-    yield run
-    jax.config.update("jax_disable_most_optimizations", False)
+    return run

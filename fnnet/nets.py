@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
 import jax
+import numpy as np
 
 from fnnet.compose import serial
 from fnnet.core import Layer
@@ -31,16 +32,18 @@ def mlp(widths: Sequence[int], activation: Callable[[Any], Any] | None = jax.nn.
     initializer that matches the activation. With `activation` None the network is affine, whatever its depth.
 
     Law: ``mlp((a, b), f)`` is ``serial(dense(a, activation=f), dense(b))``.
-    Raises: ValueError if there is no width, and as ``dense`` does.
+    Raises: ValueError if `widths` are no sequence or empty, and as ``dense`` does.
 
     >>> net = fn.nets.mlp((8, 3))
     >>> params, _ = net.init(jax.random.key(0), jnp.ones((2, 5)))
     >>> list(params), net(params, jnp.ones((2, 5))).shape
     (['dense_0', 'dense_1'], (2, 3))
     """
-    if not widths:
+    if not np.iterable(widths):
+        raise ValueError(f"mlp: widths must be a sequence of whole numbers, such as (64, 10), got {widths!r}")
+    if not (counts := tuple(widths)):
         raise ValueError("mlp: widths must be at least one, that of the output, got none")
-    return serial(*(dense(width, activation=activation) for width in widths[:-1]), dense(widths[-1]))
+    return serial(*(dense(width, activation=activation) for width in counts[:-1]), dense(counts[-1]))
 
 
 def widths(inputs: int, outputs: int, depth: int, rule: Rule, *, parameters: int | None = None) -> tuple[int, ...]:

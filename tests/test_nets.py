@@ -7,6 +7,7 @@ from itertools import pairwise
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,6 +118,15 @@ def test_widths_that_cannot_be(arguments, message):
         fn.nets.widths(*arguments[:4], parameters=arguments[4] if len(arguments) > 4 else None)
 
 
+def test_widths_may_be_an_array(key):
+    x = jnp.ones((2, 3))
+    chex.assert_trees_all_equal(fn.nets.mlp(np.array([4, 2])).init(key, x)[0], fn.nets.mlp((4, 2)).init(key, x)[0])
+
+
 def test_no_widths():
+    with pytest.raises(ValueError, match=r"mlp: widths must be a sequence of whole numbers, such as \(64, 10\), got 5"):
+        fn.nets.mlp(5)
+    with pytest.raises(ValueError, match="mlp: widths must be at least one"):
+        fn.nets.mlp(np.array([], int))
     with pytest.raises(ValueError, match="mlp: widths must be at least one, that of the output, got none"):
         fn.nets.mlp(())

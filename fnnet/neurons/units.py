@@ -41,7 +41,8 @@ def threshold_layer(signs: ArrayLike | Sequence[Any], theta: ArrayLike | Sequenc
     kinds, thresholds = np.asarray(signs), np.asarray(theta)
     if kinds.ndim != 2 or not np.isin(kinds, (-1, 0, 1)).all():
         raise ValueError(f"threshold_layer: signs must be a matrix (n, units) of 1, 0 and -1, got {signs!r}")
-    if thresholds.shape != kinds.shape[1:] or not np.isfinite(thresholds).all():
+    numbers = thresholds.dtype.kind in "biuf"
+    if not numbers or thresholds.shape != kinds.shape[1:] or not np.isfinite(thresholds).all():
         raise ValueError(f"threshold_layer: theta must hold a finite number a unit, {kinds.shape[1]}, got {theta!r}")
     inputs = kinds.shape[0]
     excitatory, inhibitory = (np.asarray(kinds == sign, np.float32) for sign in (1, -1))
@@ -71,13 +72,16 @@ def threshold_unit(n: int, theta: float, inhibitory: Sequence[int] = ()) -> Laye
 
     Shapes: (..., n) -> (..., 1), of the dtype of the input.
     Law: the decision's normal is (1, …, 1) for every θ, which moves the line Σ xᵢ = θ and never turns it.
-    Raises: ValueError for ``n < 1`` or positions that are none of an input; at use, errors as ``threshold_layer``.
+    Raises: ValueError for ``n < 1``, a `theta` that is no finite number, or positions that are none of an input; at
+    use, errors as ``threshold_layer``.
 
     >>> unit = fn.neurons.threshold_unit(3, 1, inhibitory=[2])
     >>> unit({}, jnp.array([[1, 0, 0], [1, 0, 1]])).tolist()
     [[1], [0]]
     """
     check_count("threshold_unit", "n", n)
+    if not np.iterable(inhibitory):
+        raise ValueError(f"threshold_unit: inhibitory must be a sequence of positions, such as [1], got {inhibitory!r}")
     signs = np.ones((n, 1), int)
     for position in inhibitory:
         if not 0 <= check_count("threshold_unit", "a position of inhibitory", position, least=0) < n:
@@ -176,16 +180,22 @@ def boolean_network(truth_table: ArrayLike | Sequence[Any]) -> Layer:
 
     Shapes: (..., n) -> (..., 1), of the dtype of the input.
     Law: on ``boolean_inputs(n)`` it is the table, for every table.
-    Raises: ValueError unless there are 2, 4, …, 256 values, each 0 or 1.
+    Raises: ValueError unless there are 2, 4, …, 256 values, in one axis or in axes of two, each 0 or 1.
 
     >>> xor = fn.neurons.boolean_network([0, 1, 1, 0])
     >>> xor({}, jnp.array([[0, 1], [1, 1]])).tolist()
     [[1], [0]]
     """
-    table = np.asarray(truth_table).ravel()
+    table = np.asarray(truth_table)
     inputs = max(table.size, 1).bit_length() - 1
     if inputs < 1 or table.size != 2**inputs:
         raise ValueError(f"boolean_network: a table of n inputs must hold 2**n values, got {table.size}")
+    if table.shape not in ((table.size,), (2,) * inputs):
+        raise ValueError(
+            f"boolean_network: a table of {inputs} inputs must have shape ({table.size},), its values in the order of "
+            f"boolean_inputs({inputs}), or {inputs} axes of two, got {table.shape}"
+        )
+    table = table.ravel()
     if inputs > _MOST_INPUTS:
         raise ValueError(f"boolean_network: at most {_MOST_INPUTS} inputs, that is 256 values, got {inputs} inputs")
     if not np.isin(table, (0, 1)).all():

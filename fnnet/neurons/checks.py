@@ -15,7 +15,21 @@ from fnnet.errors import DataError, DtypeError, ShapeError
 
 def check_examples(where: str, x: Any, y: Any) -> tuple[Float[Array, "rows n"], Array]:
     """Return `x` as floating-point rows and `y` as an array; raise unless they are finite and of one length."""
-    x, y = jnp.asarray(x), jnp.asarray(y)
+    x, y = check_rows(where, x, y)
+    x = jnp.asarray(x)
+    x = x.astype(at_least_float32(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else jnp.float32)
+    check_finite(where, x)
+    return x, jnp.asarray(y)
+
+
+def check_rows(where: str, x: Any, y: Any) -> tuple[Any, Any]:
+    """Return `x` and `y` as arrays of what they hold; raise unless that is real numbers, one row for each label."""
+    x, y = (_as_array(value) for value in (x, y))
+    for name, array in (("x", x), ("y", y)):
+        if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool):
+            raise DtypeError(
+                where, f"{name} must hold numbers, got {array.dtype}", "encode them, e.g. labels as 0 and 1."
+            )
     if x.ndim != 2 or y.shape != x.shape[:1]:
         problem = f"expected x of shape (rows, n) and y of shape (rows,), got {x.shape} and {y.shape}"
         raise ShapeError(where, problem, "give each example a row of x and one label in y.")
@@ -23,11 +37,30 @@ def check_examples(where: str, x: Any, y: Any) -> tuple[Float[Array, "rows n"], 
         raise DtypeError(where, f"x must hold real numbers, got {x.dtype}", "pass real features.")
     if not x.size:
         raise DataError(where, f"x is empty, of shape {x.shape}", "pass at least one example of each class.")
-    x = x.astype(at_least_float32(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else jnp.float32)
+    return x, y
+
+
+def _as_array(value: Any) -> Any:
+    """Return `value` as an array: of NumPy, which rounds no float64, unless it is one or holds traced ones."""
+    if hasattr(value, "dtype"):
+        return value
+    return (jnp if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)) else np).asarray(value)
+
+
+def check_finite(where: str, x: Any) -> None:
+    """Raise DataError, naming the row, unless all values are finite; traced ones are not looked at."""
     if not isinstance(x, jax.core.Tracer) and not (finite := np.isfinite(x)).all():
         row = int(np.argmin(finite.all(1)))
         raise DataError(where, f"x must be finite, got {np.asarray(x)[row].tolist()} in row {row}", "drop such rows.")
-    return x, y
+
+
+def check_rate(where: str, rate: Any) -> None:
+    """Raise ValueError unless the rate is one number, finite and above 0; a traced one is not looked at."""
+    if isinstance(rate, jax.core.Tracer):
+        return
+    known = np.asarray(rate)
+    if known.dtype.kind not in "iuf" or known.ndim or not (np.isfinite(known) and known > 0):
+        raise ValueError(f"{where}: learning_rate must be a finite number above 0, got {rate!r}")
 
 
 def check_two_classes(where: str, y: Array) -> None:

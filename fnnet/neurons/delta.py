@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from fnnet.core import Key
-from fnnet.neurons.checks import check_examples, check_two_classes
+from fnnet.neurons.checks import check_examples, check_rate, check_two_classes
 from fnnet.neurons.thresholds import append_one
 from fnnet.shapes import check_count
 
@@ -33,7 +33,9 @@ def adaline(
     taken before the threshold; that makes it stochastic gradient descent on :math:`\tfrac12 (t - z)^2`, which has a
     least value whether or not the data can be separated. The decision is 1 iff z ≥ 0.
 
-    Law: an update is one of ``fn.sgd(learning_rate)`` on that loss, in batches of one.
+    Law: an update is one of ``fn.sgd(learning_rate)`` on that loss, in batches of one. With :math:`\eta < 2/R^2`, R the
+    greatest length of (x, 1), the losses stay bounded; above that they may grow until they are not finite, as `losses`
+    shows: nothing is raised.
     Raises: as ``perceptron``. Widrow & Hoff 1960.
 
     >>> bits = fn.neurons.boolean_inputs(2).astype(jnp.float32)
@@ -45,6 +47,7 @@ def adaline(
     x, y = check_examples("adaline", x, y)
     check_two_classes("adaline", y)
     check_count("adaline", "passes", passes)
+    check_rate("adaline", learning_rate)
     return _adaline(x, jnp.where(y > 0, 1, -1).astype(x.dtype), learning_rate, jnp.arange(passes), key)
 
 

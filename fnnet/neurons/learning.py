@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
@@ -16,8 +17,9 @@ from fnnet.activations import step
 from fnnet.core import Key, Layer, Params, Shaped, State
 from fnnet.errors import ShapeError
 from fnnet.layers import dense
-from fnnet.neurons.checks import check_examples, check_labels, check_two_classes
+from fnnet.neurons.checks import check_examples, check_labels, check_rate, check_two_classes
 from fnnet.neurons.delta import Adaline
+from fnnet.neurons.separation import Certificate, Margin
 from fnnet.neurons.thresholds import append_one
 from fnnet.shapes import check_count, check_last_axis, parameter
 
@@ -75,8 +77,8 @@ def perceptron(
     Law: data separable with margin γ and radius R cost at most (R/γ)² mistakes, whatever the order (``margin`` gives
     both). The learning rate scales the weights and changes no decision.
     Pure, and compiled as one loop: ``vmap`` it over data sets, keys or rates.
-    Raises: ShapeError unless the shapes fit; DataError for data that are empty or not finite, and labels of other than
-    two classes; ValueError for ``passes < 1``.
+    Raises: ShapeError unless the shapes fit; DtypeError for what is no number; DataError for data that are empty or not
+    finite, and labels of other than two classes; ValueError for ``passes < 1`` and a rate that is not above 0.
 
     Rosenblatt 1958; the bound: Novikoff 1962.
 
@@ -88,6 +90,7 @@ def perceptron(
     """
     x, y = _two_classes("perceptron", x, y)
     check_count("perceptron", "passes", passes)
+    check_rate("perceptron", learning_rate)
     return _perceptron(x, y, learning_rate, passes, key)
 
 
@@ -107,6 +110,7 @@ def averaged_perceptron(
     """
     x, y = _two_classes("averaged_perceptron", x, y)
     check_count("averaged_perceptron", "passes", passes)
+    check_rate("averaged_perceptron", learning_rate)
     return _averaged(x, y, learning_rate, passes, key)
 
 
@@ -129,6 +133,7 @@ def pocket_perceptron(
     """
     x, y = _two_classes("pocket_perceptron", x, y)
     check_count("pocket_perceptron", "passes", passes)
+    check_rate("pocket_perceptron", learning_rate)
     return _pocket(x, y, learning_rate, passes, key)
 
 
@@ -151,6 +156,7 @@ def multiclass_perceptron(
     x, y = check_examples(where, x, y)
     y = check_labels(where, y, check_count(where, "classes", classes, least=2))
     check_count(where, "passes", passes)
+    check_rate(where, learning_rate)
     return _multiclass(x, y, classes, learning_rate, passes, key)
 
 
@@ -163,7 +169,9 @@ def kernel_perceptron(
     is called for all pairs of rows, once: rows² numbers are held.
 
     Law: with :math:`k(x, z) = 1 + x \cdot z` it makes the mistakes of ``perceptron`` of rate 1.
-    Raises: as ``perceptron``; ShapeError if the kernel does not return one number. Aizerman et al. 1964.
+    Raises: as ``perceptron``; TypeError for a kernel that is no function, ShapeError if it does not return one number.
+
+    Aizerman et al. 1964.
 
     >>> bits = fn.neurons.boolean_inputs(2).astype(jnp.float32)
     >>> print(fn.neurons.kernel_perceptron(bits, jnp.array([0, 1, 1, 0]), lambda x, z: (1 + x @ z) ** 2))
@@ -171,16 +179,22 @@ def kernel_perceptron(
     """
     x, y = _two_classes("kernel_perceptron", x, y)
     check_count("kernel_perceptron", "passes", passes)
+    if not callable(kernel):
+        raise TypeError(f"kernel_perceptron: kernel must be a function of two vectors, such as jnp.dot, got {kernel!r}")
     return _kernel(x, y, kernel, passes, key)
 
 
-def as_layer(learnt: Perceptron | KernelPerceptron | Adaline, kernel: Kernel | None = None) -> tuple[Layer, Params]:
+def as_layer(
+    learnt: Perceptron | KernelPerceptron | Adaline | Margin | Certificate, kernel: Kernel | None = None
+) -> tuple[Layer, Params]:
     """Return what was learnt as a layer with its parameters: (..., n) -> (..., units).
 
     One unit is ``dense(1, activation=step)``, 1 where it fires and else 0. Units of several classes are
-    ``dense(classes)``, whose greatest output decides. What `kernel_perceptron` learnt needs the same `kernel`.
+    ``dense(classes)``, whose greatest output decides. What `kernel_perceptron` learnt needs the same `kernel`. The
+    planes of ``margin`` and of ``separable`` are units too; they are rounded to JAX's default float type.
 
-    Raises: TypeError for a kernel where none was used, or none where one was.
+    Raises: TypeError for a kernel where none was used, or none where one was; for a certificate that no plane
+    separates; for what no function of this module returned.
 
     >>> learnt = fn.neurons.perceptron(jnp.array([[0.0], [1.0]]), jnp.array([0, 1]))
     >>> layer, params = fn.neurons.as_layer(learnt)
@@ -191,8 +205,15 @@ def as_layer(learnt: Perceptron | KernelPerceptron | Adaline, kernel: Kernel | N
         if kernel is None:
             raise TypeError("as_layer: a KernelPerceptron needs the kernel that it was learnt with")
         return _kernel_unit(kernel), {"coefficients": learnt.coefficients, "points": learnt.points}
+    if not isinstance(learnt, Perceptron | Adaline | Margin | Certificate):
+        raise TypeError(f"as_layer: learnt must be what a function of fn.neurons returned, got {learnt!r}")
     if kernel is not None:
         raise TypeError(f"as_layer: a {type(learnt).__name__} was learnt without a kernel, got {kernel!r}")
+    if isinstance(learnt, Certificate) and not learnt.separable:
+        raise TypeError("as_layer: a Certificate that no plane separates holds no unit; try pocket_perceptron")
+    if isinstance(learnt, Margin | Certificate):
+        plane = jnp.asarray(learnt.kernel, float)[:, None], jnp.asarray(learnt.bias, float)[None]
+        return dense(1, activation=step), {"kernel": plane[0], "bias": plane[1]}
     units = learnt.kernel.shape[-1]
     layer = dense(units, activation=step if units == 1 else None)
     return layer, {"kernel": learnt.kernel, "bias": learnt.bias}
@@ -215,8 +236,14 @@ def _kernel_unit(kernel: Kernel) -> Layer:
 
 
 def _told(learnt: Perceptron | KernelPerceptron) -> str:
-    how = "converged after" if learnt.converged else "did not converge in"
-    return f"{how} {int(learnt.passes)} passes with {int(learnt.mistakes)} mistakes"
+    if isinstance(learnt.converged, jax.core.Tracer):
+        return repr(learnt)
+    converged, passes, mistakes = (np.asarray(part) for part in (learnt.converged, learnt.passes, learnt.mistakes))
+    if converged.ndim:
+        course = f"at most {passes.max()} passes with at most {mistakes.max()} mistakes"
+        return f"{converged.sum()} of {converged.size} converged, in {course}"
+    how = "converged after" if converged else "did not converge in"
+    return f"{how} {passes} passes with {mistakes} mistakes"
 
 
 def _two_classes(where: str, x: Any, y: Any) -> tuple[Float[Array, "rows n"], Float[Array, rows]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array
@@ -26,6 +27,7 @@ def theta_as_weight(weights: ArrayLike, theta: ArrayLike) -> Array:
 
     Law: :math:`\sum w_i x_i \ge \theta` decides as :math:`\sum w_i x_i - \theta \cdot 1 \ge 0`, the product with
     ``append_one(x)``. The sign is that of the algebra: w₀ = -θ. (Slides that write w₀ = θ must mean an input of -1.)
+    The dtype is one with a sign that holds both: whole weights with a θ of 1.5 become floating-point.
 
     >>> fn.neurons.theta_as_weight(jnp.array([1.0, 1.0]), 1.5)
     Array([-1.5,  1. ,  1. ], dtype=float32)
@@ -34,4 +36,6 @@ def theta_as_weight(weights: ArrayLike, theta: ArrayLike) -> Array:
     if weights.ndim != 1 or jnp.ndim(theta):
         got = f"{weights.shape} and {jnp.shape(theta)}"
         raise ShapeError("theta_as_weight", f"expected weights (n,) and one theta, got shapes {got}", "of one unit.")
-    return jnp.concatenate([-jnp.asarray(theta, weights.dtype)[None], weights])
+    with jax.numpy_dtype_promotion("standard"):
+        dtype = jnp.result_type(weights, theta, jnp.int8)  # of which none is unsigned
+    return jnp.concatenate([-jnp.asarray(theta, dtype)[None], weights.astype(dtype)])

@@ -180,6 +180,14 @@ def test_theta_as_a_weight(seed):
     np.testing.assert_array_equal(folded >= 0, x @ w >= theta)
 
 
+@pytest.mark.row("theta-as-weight")
+def test_theta_keeps_its_fraction_and_its_sign():
+    """Whole weights, with a sign or without, are promoted; those of floating point keep their dtype."""
+    assert neurons.theta_as_weight([1, 1], 1.5).tolist() == [-1.5, 1, 1]
+    assert neurons.theta_as_weight(np.array([1, 1], np.uint8), 2).tolist() == [-2, 1, 1]
+    assert neurons.theta_as_weight(jnp.ones(2, jnp.bfloat16), 1.5).dtype == jnp.bfloat16
+
+
 def test_adaline_is_the_delta_rule():
     """Weights and losses are those of the loop in NumPy, and an update is one of SGD on ½(t - z)²."""
     x = points(2) / 8
@@ -214,6 +222,32 @@ def test_adaline_tends_to_least_squares():
     np.testing.assert_allclose(np.r_[learnt.bias, learnt.kernel[:, 0]], plane, atol=0.02)
 
 
+def test_adaline_stays_bounded_below_the_rate_of_the_law():
+    """2/R², also where no plane separates; far above it the losses end at what is not finite."""
+    bound = 2 / 3  # the longest row with its 1 is (1, 1, 1)
+    assert neurons.adaline(BITS, XOR, learning_rate=0.99 * bound, passes=2000).losses.max() < 100
+    assert not np.isfinite(neurons.adaline(BITS, XOR, learning_rate=3 * bound, passes=500).losses[-1])
+
+
+def test_what_many_runs_learnt_is_told():
+    """Counts over the runs that vmap made; inside jit and vmap, where none are known, the fields."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    runs = jax.vmap(lambda key: neurons.perceptron(BITS, [0, 0, 0, 1], key=key))(keys)
+    most = f"at most {runs.passes.max()} passes with at most {runs.mistakes.max()} mistakes"
+    assert str(runs) == f"3 of 3 converged, in {most}"
+    dual = jax.vmap(lambda key: neurons.kernel_perceptron(BITS, XOR, jnp.dot, passes=2, key=key))(keys)
+    assert str(dual).startswith("0 of 3 converged, in at most 2 passes")
+    told = []
+    jax.vmap(lambda key: told.append(str(neurons.perceptron(BITS, XOR, key=key))))(keys)
+    assert told[0].startswith("Perceptron(kernel=")
+
+
+@pytest.mark.parametrize("find", [neurons.margin, neurons.separable])
+def test_a_plane_that_was_found_is_a_unit(find):
+    layer, params = neurons.as_layer(find(BITS, np.array([0, 1, 1, 1])))
+    assert layer(params, BITS).tolist() == [[0], [1], [1], [1]]
+
+
 RULES = {
     "perceptron": neurons.perceptron,
     "averaged": neurons.averaged_perceptron,
@@ -242,9 +276,19 @@ def test_bad_input(rule):
         learn(BITS, XOR[:3])
     with pytest.raises(DtypeError, match="real numbers, got complex64"):
         learn(BITS.astype(np.complex64), XOR)
-    if rule not in ("separable", "margin"):
-        with pytest.raises(ValueError, match="passes must be at least 1"):
-            learn(BITS, XOR, passes=0)
+    with pytest.raises(DtypeError, match="y must hold numbers, got <U1"):
+        learn(BITS, ["a", "b", "b", "a"])
+    with pytest.raises(DtypeError, match="x must hold numbers, got <U1"):
+        learn([["a"], ["b"]], [0, 1])
+    if rule in ("separable", "margin"):
+        with pytest.raises(TypeError, match="must hold known values, got traced ones"):
+            jax.jit(lambda x: learn(x, XOR))(BITS)
+        return
+    with pytest.raises(ValueError, match="passes must be at least 1"):
+        learn(BITS, XOR, passes=0)
+    for rate in (0, -1.0, np.nan, np.inf, "fast", None) if rule != "kernel" else ():
+        with pytest.raises(ValueError, match="learning_rate must be a finite number above 0"):
+            learn(BITS, XOR, learning_rate=rate)
 
 
 def test_bad_input_of_several_classes():
@@ -258,6 +302,8 @@ def test_bad_input_of_several_classes():
         neurons.multiclass_perceptron(BITS, XOR.astype(np.float32), 2)
     with pytest.raises(ValueError, match="classes must be at least 2"):
         neurons.multiclass_perceptron(BITS, XOR, 1)
+    with pytest.raises(ValueError, match="learning_rate must be a finite number above 0, got 0"):
+        neurons.multiclass_perceptron(BITS, XOR, 2, learning_rate=0)
 
 
 def test_bad_input_of_kernels_and_forms():
@@ -266,6 +312,12 @@ def test_bad_input_of_kernels_and_forms():
         neurons.as_layer(learnt)
     with pytest.raises(TypeError, match="learnt without a kernel"):
         neurons.as_layer(neurons.perceptron(BITS, XOR), jnp.dot)
+    with pytest.raises(TypeError, match=r"kernel must be a function of two vectors, .* got None"):
+        neurons.kernel_perceptron(BITS, XOR, None)
+    with pytest.raises(TypeError, match=r"must be what a function of fn.neurons returned, got 3"):
+        neurons.as_layer(3)
+    with pytest.raises(TypeError, match="a Certificate that no plane separates holds no unit"):
+        neurons.as_layer(neurons.separable(BITS, XOR))
     with pytest.raises(TypeError, match="none to begin with"):
         neurons.as_layer(learnt, jnp.dot)[0].init(jax.random.key(0), BITS)
     with pytest.raises(ShapeError, match=r"must return one number, got an array of shape \(2,\)"):

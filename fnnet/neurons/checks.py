@@ -63,7 +63,7 @@ def check_rate(where: str, rate: Any) -> None:
         raise ValueError(f"{where}: learning_rate must be a finite number above 0, got {rate!r}")
 
 
-def check_two_classes(where: str, y: Array) -> None:
+def check_two_classes(where: str, y: Any) -> None:
     """Raise DataError unless the labels are 0 and 1, or -1 and 1, and both are there; traced ones are not looked at."""
     if isinstance(y, jax.core.Tracer):
         return

@@ -30,7 +30,7 @@ def least_product(rows: np.ndarray, plane: np.ndarray) -> float:
         if (products < -slack).any():
             return float(least.min())
     exact = min((row @ rational(plane) for row in rational(rows[~sure])), default=Fraction(1))
-    known = np.nextafter(float(np.clip(exact, -1, 1)), -np.inf)  # the conversion may round it up
+    known = np.nextafter(float(max(Fraction(-1), min(exact, Fraction(1)))), -np.inf)  # the conversion may round it up
     return float(min(known, least[sure].min(initial=np.inf)))
 
 

@@ -149,8 +149,6 @@ ERRORS = {
     "no table": (lambda: neurons.boolean_network([0, 1, 1]), ValueError, r"2\*\*n values, got 3"),
     "empty table": (lambda: neurons.boolean_network([]), ValueError, r"2\*\*n values, got 0"),
     "one value": (lambda: neurons.boolean_network([1]), ValueError, r"2\*\*n values, got 1"),
-    "no number": (lambda: neurons.threshold_unit(2, "a"), ValueError, "theta must hold a finite number a unit"),
-    "one position": (lambda: neurons.threshold_unit(2, 1, 1), ValueError, r"a sequence of positions, .* got 1"),
     "rows of inputs": (
         lambda: neurons.boolean_network([[0, 0], [0, 1], [1, 0], [1, 1]]),
         ValueError,

@@ -42,8 +42,8 @@ def _section(root: pathlib.Path, example: pathlib.Path) -> str:
     about = [paragraph for paragraph in said[1:] if not paragraph.startswith("python ")]
     lines = [f"## {anchor(example.name).replace('-', ' ').capitalize()} {{#{anchor(example.name)}}}", said[0], *about]
     picture, printed = kept(root, example)
-    if picture.exists():
-        lines.append(f"![{said[0].rstrip('.')}](gallery/{picture.name})")
+    others = sorted(picture.parent.glob(f"{picture.stem}_*.png"))
+    lines += [f"![{said[0].rstrip('.')}](gallery/{one.name})" for one in (picture, *others) if one.exists()]
     if printed.exists():
         lines.append(f"```text\n{printed.read_text(encoding='utf-8').rstrip()}\n```")
     lines.append(f"`python examples/{example.name} --plot picture.png` · [the code](examples/{example.name})")

@@ -25,7 +25,7 @@ def main(names: list[str]) -> None:
 
 
 def keep(example: pathlib.Path) -> None:
-    """Keep the picture in 256 colours, which is a third of its size, and the text as it was printed."""
+    """Keep the pictures in 256 colours, which is a third of their size, and the text as it was printed."""
     picture, printed = gallery.kept(ROOT, example)
     with tempfile.TemporaryDirectory() as folder:
         drawn = pathlib.Path(folder, "picture.png")
@@ -33,8 +33,10 @@ def keep(example: pathlib.Path) -> None:
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         result = subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True)
         picture.parent.mkdir(exist_ok=True)
-        with Image.open(drawn) as image:
-            image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(picture, optimize=True)
+        for one in pathlib.Path(folder).glob("picture*.png"):  # some draw several: picture.png, picture_probe.png
+            with Image.open(one) as image:
+                reduced = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+                reduced.save(picture.with_name(picture.stem + one.stem.removeprefix("picture") + ".png"), optimize=True)
         printed.write_text(result.stdout, encoding="utf-8")
 
 

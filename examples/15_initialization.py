@@ -5,26 +5,22 @@ python examples/15_initialization.py [--steps 600] [--seeds 3] [--depth 50] [--q
 Symmetry (initialization/symmetry.py): nets of two hidden layers, of digits, from equal weights and from random ones.
 Printed are how many units of a layer differ, to the bit, at most during training, the accuracy on other digits, and by
 how much the outputs differ from those of the net of one unit a layer to which the weights of equal units add up.
-Variance (initialization/variance.py): of the activations of dense layers of 100 units, for normal inputs, of each
-activation and initializer the logarithm of the last layer's over the first one's, over units and examples; with the
+Variance (initialization/variance.py): of the activations of dense layers of 100 units, for normal inputs, in float64,
+by activation and initializer the logarithm of the last layer's over the first one's, over units and examples; with the
 matching initializer also over examples alone: what is left of their differences.
 """
 
 import argparse
 
 import numpy as np
-from initialization.symmetry import PARTS, UNITS, symmetry
+from initialization.symmetry import PARTS, UNITS, spread, symmetry
 from initialization.variance import ACTIVATIONS, INITIALIZERS, MATCHING, WIDTH, variances
 
 import fnnet as fn
 
 BOUND = 200  # factor either way: the library's law for matching initializers
-END = 9  # the picture's colours end at a factor of 10^9 either way
+END = 9  # the picture ends at a factor of 10^9 either way
 QUICK = ("sigmoid", "relu", "gelu"), ("zeros", "normal 1", "lecun_normal", "glorot_uniform", "he_normal")
-
-
-def spread(values):
-    return values.mean(), values.std(ddof=1) / np.sqrt(len(values))
 
 
 def tenth(value):
@@ -45,11 +41,14 @@ def print_symmetry(found):
 
 
 def print_variance(found, activations, initializers):
-    print(" " * 11 + "".join(f"{name:>15s}" for name in initializers))
-    for activation in activations:
-        cells = [tenth(found[activation, name][0].mean()) for name in initializers]
-        marks = ["*" if MATCHING[activation] == name else " " for name in initializers]
-        print(f"{activation:11s}" + "".join(f"{cell:14.1f}{mark}" for cell, mark in zip(cells, marks, strict=True)))
+    widths = {name: max(8, len(name) + 2) for name in activations}
+    print(" " * 14 + "".join(f"{name:>{width}s}" for name, width in widths.items()))
+    for initializer in initializers:
+        row = ""
+        for name, width in widths.items():
+            mark = "*" if MATCHING[name] == initializer else " "
+            row += f"{tenth(found[name, initializer][0].mean()):{width}.1f}{mark}"[1:]
+        print(f"{initializer:15s}{row}".rstrip())
     print("* the matching initializer, mean ± standard error; nan: nothing varies")
     within = {}
     for activation in activations:
@@ -102,7 +101,7 @@ def draw(depth, logs, activations, initializers):
         }
         for (activation, name), values in logs.items()
     ]
-    title = f"variance at layer {depth} over that at layer 1, cut at 10^±{END}; framed: the matching one"
+    title = f"log10 of the variance at layer {depth} over that at layer 1, cut at ±{END}; framed: the matching one"
     figure = fn.plotting.heat_map(records, "initializer", "activation", "log10 of the factor", title=title)
     axes = figure.axes[0]
     axes.tick_params(axis="x", rotation=30)

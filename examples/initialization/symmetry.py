@@ -73,3 +73,8 @@ def symmetry(seeds, steps):
         accuracy = (logits.argmax(-1) == test[1]).mean(1)
         found[name] = {"distinct": distinct(course), "accuracy": accuracy, "from one unit": np.abs(logits - one).max()}
     return found
+
+
+def spread(values):
+    """Return the mean over seeds and its standard error."""
+    return values.mean(), values.std(ddof=1) / np.sqrt(len(values))

@@ -31,6 +31,12 @@ def kept(root: pathlib.Path, example: pathlib.Path) -> tuple[pathlib.Path, pathl
     return root / "docs" / "gallery" / f"{example.stem}.png", root / "docs" / "gallery" / f"{example.stem}.txt"
 
 
+def pictures(root: pathlib.Path, example: pathlib.Path) -> list[pathlib.Path]:
+    """Return the pictures of an example that are kept: its own, and others that it draws, by what follows its name."""
+    picture, _ = kept(root, example)
+    return [one for one in (picture, *sorted(picture.parent.glob(f"{picture.stem}_*.png"))) if one.exists()]
+
+
 def page(root: pathlib.Path) -> str:
     """Return the page."""
     return "\n\n".join([HEAD, *(_section(root, example) for example in examples(root))]) + "\n"
@@ -41,9 +47,8 @@ def _section(root: pathlib.Path, example: pathlib.Path) -> str:
     said = (ast.get_docstring(ast.parse(text)) or "").split("\n\n")
     about = [paragraph for paragraph in said[1:] if not paragraph.startswith("python ")]
     lines = [f"## {anchor(example.name).replace('-', ' ').capitalize()} {{#{anchor(example.name)}}}", said[0], *about]
-    picture, printed = kept(root, example)
-    others = sorted(picture.parent.glob(f"{picture.stem}_*.png"))
-    lines += [f"![{said[0].rstrip('.')}](gallery/{one.name})" for one in (picture, *others) if one.exists()]
+    _, printed = kept(root, example)
+    lines += [f"![{said[0].rstrip('.')}](gallery/{picture.name})" for picture in pictures(root, example)]
     if printed.exists():
         lines.append(f"```text\n{printed.read_text(encoding='utf-8').rstrip()}\n```")
     lines.append(f"`python examples/{example.name} --plot picture.png` · [the code](examples/{example.name})")

@@ -75,11 +75,13 @@ def test_laws_are_the_named_paragraphs(site):
 def test_every_example_has_its_picture_and_its_text(site):
     """Pictures are small, and the page has each example once."""
     gallery = site("gallery")
-    page = gallery.page(ROOT)
+    page, files = gallery.page(ROOT), set()
     for example in gallery.examples(ROOT):
-        picture, printed = gallery.kept(ROOT, example)
-        assert picture.stat().st_size <= 60 * 1024
+        pictures, (picture, printed) = gallery.pictures(ROOT, example), gallery.kept(ROOT, example)
+        assert pictures[0] == picture
+        assert all(one.stat().st_size <= 60 * 1024 for one in pictures)
+        assert all(page.count(f"(gallery/{one.name})") == 1 for one in pictures)
         assert printed.read_text(encoding="utf-8").strip()
         assert page.count(f"(examples/{example.name})") == 1
-    kept = {path.stem for path in (ROOT / "docs" / "gallery").iterdir()}
-    assert kept == {example.stem for example in gallery.examples(ROOT)}
+        files |= {printed, *pictures}
+    assert set((ROOT / "docs" / "gallery").iterdir()) == files

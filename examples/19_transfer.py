@@ -11,7 +11,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from shifted.digits import placed
+from shifted.digits import FIELD, placed
 
 import fnnet as fn
 

@@ -13,6 +13,11 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_check_tracer_leaks", os.environ.get("FNNET_CHECK_LEAKS") == "1")
 
+if programs := os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+    # A folder for each worker and its children: JAX writes entries in place, and another reader may find half of one.
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(programs, os.environ.get("PYTEST_XDIST_WORKER", "main"))
+    jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+
 if os.environ.get("FNNET_CHECK_TYPES") == "1":
     # The shapes, dtypes and types that fnnet is annotated with are checked at each call.
     jaxtyping.install_import_hook("fnnet", "runtime_types.check")

@@ -49,6 +49,5 @@ def check_alike(where: str, name: str, got: Params, expected: Params) -> None:
 
 
 def _ends_alike(got: Any, expected: Any) -> bool:
-    return jnp.ndim(got) >= jnp.ndim(expected) and jnp.shape(got)[jnp.ndim(got) - jnp.ndim(expected) :] == jnp.shape(
-        expected
-    )
+    in_front = jnp.ndim(got) - jnp.ndim(expected)
+    return in_front >= 0 and jnp.shape(got)[in_front:] == jnp.shape(expected)

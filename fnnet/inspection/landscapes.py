@@ -133,6 +133,8 @@ def project(plane: Plane, params: Params) -> Float[Array, "... 2"]:
 
     Leaves may have leading axes, such as that of steps: then so has the result.
 
+    Raises: PathError unless `params` has the entries of the plane's.
+
     >>> flat = plane({"w": jnp.zeros(2)}, {"w": jnp.array([1.0, 0.0])}, {"w": jnp.array([0.0, 1.0])})
     >>> project(flat, {"w": jnp.array([[2.0, 3.0], [4.0, 5.0]])}).tolist()
     [[2.0, 3.0], [4.0, 5.0]]
@@ -157,8 +159,8 @@ def loss_surface(task: Task, ts: TrainState, data: PyTree, plane: Plane, u: Arra
     The mean of the losses plus the penalty, the net run as at inference, with the state of `ts`. A plane is that of
     ``plane``, or any two directions from a point: ``Plane(ts.params, filter_normalised(key, ts.params), ...)``.
 
-    Raises: DataError if a direction is 0 or both are on one line, or for data that is no ``(x, y)``; ShapeError unless
-    `u` and `v` have one axis each.
+    Raises: DataError if a direction is 0 or both are on one line, or for data that is no ``(x, y)``; PathError unless
+    the plane has the entries of the parameters; ShapeError unless `u` and `v` have one axis each.
 
     >>> task = fn.Task(fn.dense(1, bias_init=None), fn.losses.squared_error, fn.sgd(0.1))
     >>> x, y = jnp.eye(2), jnp.array([[1.0], [2.0]])

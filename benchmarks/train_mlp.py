@@ -4,60 +4,28 @@
     python benchmarks/train_mlp.py --rows 150 --widths 4,16,3 --batches 150 --steps 5000
 
 Every contestant (contestants.py) trains the same network on the same rows, 20 000 unless others are asked for,
-float32, compiled before the first round, with all of its own data handling included. Each has a process of its own,
-which waits while another is timed: the thread pools of several libraries in one process get into each other's way.
+float32, compiled before the first round, with all of its own data handling included, in a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import platform
 import statistics
-import time
-from importlib.metadata import PackageNotFoundError, version
 
 import contestants
 import jax
 from contestants import CONTESTANTS
+from processes import started, stop, timed, versions
 
 STEPS = {32: 3000, 128: 1200, 1024: 200}  # about a second
+LIBRARIES = ("jax", "flax", "equinox", "optax", "dm-haiku", "keras", "torch", "scikit-learn")
 
 
-def versions():
-    found = []
-    for name in ("jax", "flax", "equinox", "optax", "dm-haiku", "keras", "torch", "scikit-learn"):
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            continue
-    return ", ".join(found)
-
-
-def serve(pipe, name, batch, steps, rows, widths):
-    """Compile a contestant, then send the seconds of a run whenever one is asked for."""
+def made(name, batch, steps, rows, widths):
     contestants.use(rows, widths)
-    run = CONTESTANTS[name](batch, steps)
-    run()
-    pipe.send(None)
-    while pipe.recv():
-        start = time.perf_counter()
-        run()
-        pipe.send(time.perf_counter() - start)
-
-
-def started(*what):
-    spawn = multiprocessing.get_context("spawn")
-    ours, theirs = spawn.Pipe()
-    spawn.Process(target=serve, args=(theirs, *what), daemon=True).start()
-    ours.recv()
-    return ours
-
-
-def timed(pipe):
-    pipe.send(True)
-    return pipe.recv()
+    return CONTESTANTS[name](batch, steps)
 
 
 def main():
@@ -72,17 +40,17 @@ def main():
     widths = tuple(map(int, options.widths.split(",")))
     chosen = options.only.split(";") if options.only else list(CONTESTANTS)
     names = ["scan", *(name for name in chosen if name != "scan")]
-    print(f"{platform.machine()}, {os.cpu_count()} cores, {jax.devices()[0].device_kind}, {versions()}")
+    print(f"{platform.machine()}, {os.cpu_count()} cores, {jax.devices()[0].device_kind}, {versions(*LIBRARIES)}")
     print(f"samples/s as a ratio to the hand-written scan: median (least to most) of {options.rounds} rounds")
     for batch in map(int, options.batches.split(",")):
         steps = options.steps or STEPS.get(batch, 200)
-        pipes = {name: started(name, batch, steps, options.rows, widths) for name in names}
+        pipes = {name: started(made, name, batch, steps, options.rows, widths) for name in names}
         seconds = {name: [] for name in names}
         for _ in range(options.rounds):
             for name, pipe in pipes.items():
-                seconds[name].append(timed(pipe))
+                seconds[name].append(timed(pipe)[0])
         for pipe in pipes.values():
-            pipe.send(False)
+            stop(pipe)
         for name in names[1:]:
             ratios = [mine / other for mine, other in zip(seconds["scan"], seconds[name], strict=True)]
             line = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"

@@ -16,6 +16,15 @@ from fnnet.dtypes import dtype_of
 from fnnet.errors import ShapeError
 from fnnet.initializers import Initializer, zeros
 from fnnet.layers.affine import activated, add_bias, init_affine
+from fnnet.layers.correlation import (
+    FORMULATIONS,
+    KINDS,
+    Formulation,
+    Geometry,
+    correlate,
+    fits,
+    transpose_correlate,
+)
 from fnnet.layers.windows import (
     Padding,
     Pairs,
@@ -44,6 +53,7 @@ def conv(
     activation: Callable[[Any], Any] | None = None,
     kernel_init: Initializer | None = None,
     bias_init: Initializer | None = zeros,
+    formulation: Formulation = "auto",
 ) -> Layer:
     r"""Convolution over the axes before the last, then the activation; channels last.
 
@@ -72,6 +82,7 @@ def conv(
         for_each_axis("conv", name, value, len(window)) for name, value in (("stride", stride), ("dilation", dilation))
     )
     padding = check_padding("conv", padding, len(window), _PADDINGS)
+    _check_formulation("conv", formulation)
     extent = extents(window, steps)
 
     def convolve(x: Array, kernel: Array) -> Array:
@@ -80,7 +91,9 @@ def conv(
         check_covered("conv", sizes, extent, pairs)
         if padding == "CIRCULAR":
             x, pairs = _wrap(x, pairs), ((0, 0),) * len(window)
-        return _correlate(x, kernel, strides, steps, groups, pairs)
+        geometry = Geometry(x.shape[-1 - len(window) : -1], window, strides, steps, pairs, groups)
+        _check_fits("conv", formulation, geometry, x, kernel)
+        return _one_batch(lambda x, k: correlate(x, k, geometry, formulation), x, kernel, len(window))
 
     init = _init("conv", features, window, groups, activation, kernel_init, bias_init)
     return Layer("conv", init, _apply("conv", features, window, convolve, groups, activation, bias_init))
@@ -98,6 +111,7 @@ def conv_transpose(
     activation: Callable[[Any], Any] | None = None,
     kernel_init: Initializer | None = None,
     bias_init: Initializer | None = zeros,
+    formulation: Formulation = "auto",
 ) -> Layer:
     r"""Transposed convolution: upsampling by `stride`, then the activation; channels last.
 
@@ -125,6 +139,7 @@ def conv_transpose(
         for_each_axis(where, name, value, len(window)) for name, value in (("stride", stride), ("dilation", dilation))
     )
     padding = check_padding(where, padding, len(window), _PADDINGS)
+    _check_formulation(where, formulation)
     extent = extents(window, steps)
 
     def convolve(x: Array, kernel: Array) -> Array:
@@ -139,16 +154,21 @@ def conv_transpose(
         if min(new_sizes) < 1:
             raise ShapeError(where, f"the padding crops all of the output, of size {new_sizes}", "use less padding.")
         crop = pairs_of(padding, new_sizes, extent, strides)
-        pairs = tuple(
-            # The last pair is what remains, so that positions that the stride of `conv` would skip are made too.
-            (k - 1 - before, new + before - (n - 1) * s - 1)
-            for n, new, s, k, (before, _) in zip(sizes, new_sizes, strides, extent, crop, strict=True)
-        )
+        before = [pair[0] for pair in crop]
         if padding == "CIRCULAR":
             around = tuple(-(-k // s) for k, s in zip(extent, strides, strict=True))
             x = _wrap(x, tuple((m, m) for m in around))
-            pairs = tuple((a - m * s, b - m * s) for (a, b), m, s in zip(pairs, around, strides, strict=True))
-        return _correlate(x, kernel, (1,) * len(window), steps, groups, pairs, spacing=strides)
+            before = [b + m * s for b, m, s in zip(before, around, strides, strict=True)]
+        # The padding after is what remains, so that positions that the stride of `conv` would skip are made too.
+        inputs = x.shape[-1 - len(window) : -1]
+        pairs = tuple(
+            (b, (n - 1) * s + k - new - b)
+            for n, new, s, k, b in zip(inputs, new_sizes, strides, extent, before, strict=True)
+        )
+        geometry = Geometry(new_sizes, window, strides, steps, pairs, groups)
+        turned = _turned(kernel, groups)
+        _check_fits(where, formulation, geometry, x, turned)
+        return _one_batch(lambda x, k: transpose_correlate(x, k, geometry, formulation), x, turned, len(window))
 
     init = _init(where, features, window, groups, activation, kernel_init, bias_init)
     return Layer(where, init, _apply(where, features, window, convolve, groups, activation, bias_init))
@@ -205,35 +225,39 @@ def _apply(
     return apply
 
 
+def _turned(kernel: Array, groups: int) -> Array:
+    """Return the kernel of the adjoint: flipped in space, its inputs and outputs exchanged within each group."""
+    dims = kernel.ndim - 2
+    split = jnp.flip(kernel, tuple(range(dims))).reshape(*kernel.shape[:-1], groups, -1)
+    return jnp.moveaxis(split, -3, -1).swapaxes(-3, -2).reshape(*kernel.shape[:-2], kernel.shape[-1] // groups, -1)
+
+
 def _wrap(x: Array, pairs: Pairs) -> Array:
     """Return `x` with its spatial axes continued periodically."""
     return jnp.pad(x, ((0, 0),) * (x.ndim - 1 - len(pairs)) + pairs + ((0, 0),), mode="wrap")
 
 
-def _correlate(
-    x: Array,
-    kernel: Array,
-    stride: tuple[int, ...],
-    dilation: tuple[int, ...],
-    groups: int,
-    pairs: Pairs,
-    *,
-    spacing: tuple[int, ...] | None = None,
-) -> Array:
-    """Correlate `x`, with leading axes made one for the while; negative padding crops."""
-    dims = len(stride)
+def _one_batch(correlation: Callable[[Array, Array], Array], x: Array, kernel: Array, dims: int) -> Array:
+    """Return the correlation of `x` with its leading axes made one for the while, in one dtype."""
     lead = x.shape[: x.ndim - dims - 1]
-    space = "".join(chr(ord("a") + axis) for axis in range(dims))
     dtype = jnp.result_type(x, kernel)  # the product of two dtypes is promoted as a dense layer's is
-    x, kernel = x.astype(dtype), kernel.astype(dtype)
-    y = jax.lax.conv_general_dilated(
-        x.reshape(math.prod(lead), *x.shape[len(lead) :]),
-        kernel,
-        window_strides=stride,
-        padding=pairs,
-        lhs_dilation=spacing,
-        rhs_dilation=dilation,
-        dimension_numbers=(f"N{space}C", f"{space}IO", f"N{space}C"),
-        feature_group_count=groups,
-    )
+    x = x.astype(dtype).reshape(math.prod(lead), *x.shape[len(lead) :])
+    y = correlation(x, kernel.astype(dtype))
     return y.reshape(*lead, *y.shape[1:])
+
+
+def _check_formulation(where: str, formulation: Formulation) -> None:
+    """Raise ValueError if there is no formulation of that name."""
+    if formulation not in FORMULATIONS:
+        known = ", ".join(map(repr, FORMULATIONS))
+        raise ValueError(f"{where}: formulation must be one of {known}, got {formulation!r}")
+
+
+def _check_fits(where: str, formulation: Formulation, geometry: Geometry, x: Array, kernel: Array) -> None:
+    """Raise ValueError if a formulation that was asked for by name does not compute such a correlation."""
+    dtype = jnp.result_type(x, kernel)
+    if not fits(formulation, geometry, kernel.shape[-2] * geometry.groups, dtype):
+        raise ValueError(
+            f"{where}: formulation {formulation!r} is for {KINDS[formulation]}, got a window {geometry.window}, stride "
+            f"{geometry.stride}, dilation {geometry.dilation}, groups {geometry.groups}, {dtype}"
+        )

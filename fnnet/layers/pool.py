@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -13,6 +13,7 @@ from fnnet.core import Layer, Masked, stateless
 from fnnet.dtypes import at_least_float32, dtype_of
 from fnnet.errors import ShapeError
 from fnnet.layers.sequences import mean_of_real, unpack
+from fnnet.layers.sliding import greatest, total
 from fnnet.layers.windows import (
     Padding,
     check_covered,
@@ -24,8 +25,8 @@ from fnnet.layers.windows import (
 )
 from fnnet.shapes import check_count
 
-Slide: TypeAlias = Callable[[Array, float, Any], Array]
-"""``slide(x, start, function)``: `x` reduced by `function` from `start` over each window."""
+Slide: TypeAlias = Callable[[Array, Callable[..., Array]], Array]
+"""``slide(x, function)``: `x` reduced by ``greatest`` or ``total`` over each window."""
 
 
 def max_pool(
@@ -52,15 +53,15 @@ def max_pool(
            [13., 15.]], dtype=float32)
     """
 
-    def greatest(values: Array, places: Array, mask: Array | None, slide: Slide) -> Any:
+    def pooled(values: Array, places: Array, mask: Array | None, slide: Slide) -> Any:
         if mask is None:
-            return slide(values, -jnp.inf, jax.lax.max)
+            return slide(values, greatest)
         low, zero = jnp.asarray(-jnp.inf, values.dtype), jnp.zeros((), values.dtype)
-        real = slide(places.astype(jnp.float32), -jnp.inf, jax.lax.max) > 0
-        y = slide(jnp.where(places, values, low), -jnp.inf, jax.lax.max)
+        real = slide(places.astype(jnp.float32), greatest) > 0
+        y = slide(jnp.where(places, values, low), greatest)
         return Masked(jnp.where(real, y, zero), real[..., 0])
 
-    return _pool("max_pool", greatest, window, dims, stride, padding)
+    return _pool("max_pool", pooled, window, dims, stride, padding)
 
 
 def avg_pool(
@@ -85,9 +86,8 @@ def avg_pool(
 
     def mean(values: Array, places: Array, mask: Array | None, slide: Slide) -> Any:
         wide = at_least_float32(values.dtype)
-        total = slide(values.astype(wide), 0.0, jax.lax.add)
-        count = slide(places.astype(wide), 0.0, jax.lax.add)
-        y = (total / jnp.maximum(count, 1)).astype(dtype_of(values))
+        count = slide(places.astype(wide), total)
+        y = (slide(values.astype(wide), total) / jnp.maximum(count, 1)).astype(dtype_of(values))
         return y if mask is None else Masked(y, count[..., 0] > 0)
 
     return _pool("avg_pool", mean, window, dims, stride, padding)
@@ -144,20 +144,14 @@ def _pool(
         sizes = check_spatial(where, values, len(size))
         pairs = pairs_of(padding, sizes, size, strides)
         check_covered(where, sizes, size, pairs)
-        lead = values.ndim - len(size) - 1
 
-        def slide(x: Array, start: float, function: Any) -> Array:
-            return jax.lax.reduce_window(
-                x,
-                start,
-                function,
-                (1,) * lead + size + (1,),
-                (1,) * lead + strides + (1,),
-                ((0, 0),) * lead + pairs + ((0, 0),),
-            )
+        def slide(x: Array, function: Callable[..., Array]) -> Array:
+            lead = x.shape[: x.ndim - len(size) - 1]
+            y = function(x.reshape(math.prod(lead), *x.shape[len(lead) :]), size, strides, pairs)
+            return y.reshape(*lead, *y.shape[1:])
 
         # Without a mask all examples have the same places.
-        places = jnp.ones((1,) * lead + sizes + (1,), bool) if mask is None else mask[..., None]
+        places = jnp.ones((1,) * (values.ndim - len(size) - 1) + sizes + (1,), bool) if mask is None else mask[..., None]
         return reduce(values, places, mask, slide)
 
     return stateless(where, pool)

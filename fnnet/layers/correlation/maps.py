@@ -1,0 +1,143 @@
+r"""The three bilinear maps of a correlation, as JAX primitives: :math:`y = F(x, k)` and its transposes B and W.
+
+:math:`\langle F(x, k), y\rangle = \langle x, B(y, k)\rangle = \langle k, W(x, y)\rangle`. Each is linear in both of its
+arguments, and the transposes of each are the other two. So they are closed under differentiation of any order, forward
+and reverse, and how each is computed is chosen when it is lowered to a program: by platform, shape and dtype.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+from jaxtyping import Array
+
+from fnnet.layers.correlation.choice import Formulation, computed
+from fnnet.layers.correlation.geometry import Geometry
+
+
+def correlate(x: Array, kernel: Array, geometry: Geometry, formulation: Formulation = "auto") -> Array:
+    """Return F(x, kernel): (batch, *sizes, n), (*window, n / groups, features) -> (batch, *outputs, features)."""
+    return _forward.bind(x, kernel, geometry=geometry, formulation=formulation)
+
+
+def transpose_correlate(y: Array, kernel: Array, geometry: Geometry, formulation: Formulation = "auto") -> Array:
+    """Return B(y, kernel): (batch, *outputs, features), (*window, n / groups, features) -> (batch, *sizes, n)."""
+    return _input_gradient.bind(y, kernel, geometry=geometry, formulation=formulation)
+
+
+def _shape_forward(x: Any, kernel: Any, geometry: Geometry) -> tuple[int, ...]:
+    return (x.shape[0], *geometry.outputs, kernel.shape[-1])
+
+
+def _shape_input_gradient(y: Any, kernel: Any, geometry: Geometry) -> tuple[int, ...]:
+    return (y.shape[0], *geometry.sizes, kernel.shape[-2] * geometry.groups)
+
+
+def _shape_kernel_gradient(x: Any, y: Any, geometry: Geometry) -> tuple[int, ...]:
+    return (*geometry.window, x.shape[-1] // geometry.groups, y.shape[-1])
+
+
+def _primitive(name: str, shape: Callable[[Any, Any, Geometry], tuple[int, ...]]) -> Primitive:
+    """Return the primitive of a bilinear map, whose program is chosen where it is lowered."""
+    primitive = Primitive(f"correlation_{name}")
+
+    def abstract(a: Any, b: Any, *, geometry: Geometry, formulation: Formulation) -> ShapedArray:
+        varying = frozenset().union(*(getattr(aval, "vma", ()) for aval in (a, b)))
+        return ShapedArray(shape(a, b, geometry), a.dtype, **({"vma": varying} if varying else {}))
+
+    def evaluated(a: Array, b: Array, *, geometry: Geometry, formulation: Formulation) -> Array:
+        platform = jax.default_backend()
+        if jax.config.jax_disable_jit:
+            return computed(name, a, b, geometry, formulation, platform=platform)
+        return _compiled(a, b, primitive=primitive, geometry=geometry, formulation=formulation)
+
+    def lowered(platform: str) -> Any:
+        return mlir.lower_fun(partial(_by_position, name, platform), multiple_results=False)
+
+    primitive.def_abstract_eval(abstract)
+    primitive.def_impl(evaluated)
+    mlir.register_lowering(primitive, lowered("other"))
+    mlir.register_lowering(primitive, lowered("cpu"), platform="cpu")
+    return primitive
+
+
+def _by_position(
+    name: str, platform: str, a: Array, b: Array, *, geometry: Geometry, formulation: Formulation
+) -> Array:
+    return computed(name, a, b, geometry, formulation, platform=platform)
+
+
+@partial(jax.jit, static_argnames=("primitive", "geometry", "formulation"))
+def _compiled(a: Array, b: Array, *, primitive: Primitive, geometry: Geometry, formulation: Formulation) -> Array:
+    return primitive.bind(a, b, geometry=geometry, formulation=formulation)
+
+
+_forward = _primitive("forward", _shape_forward)
+_input_gradient = _primitive("input_gradient", _shape_input_gradient)
+_kernel_gradient = _primitive("kernel_gradient", _shape_kernel_gradient)
+
+# The transpose in one argument, of the gradient of the result and the other argument.
+ad.defbilinear(
+    _forward,
+    lambda y, x, kernel, **static: _input_gradient.bind(y, kernel, **static),
+    lambda y, x, kernel, **static: _kernel_gradient.bind(x, y, **static),
+)
+ad.defbilinear(
+    _input_gradient,
+    lambda x, y, kernel, **static: _forward.bind(x, kernel, **static),
+    lambda x, y, kernel, **static: _kernel_gradient.bind(x, y, **static),
+)
+ad.defbilinear(
+    _kernel_gradient,
+    lambda kernel, x, y, **static: _input_gradient.bind(y, kernel, **static),
+    lambda kernel, x, y, **static: _forward.bind(x, kernel, **static),
+)
+
+
+# How a batch of maps is one map. A batch of images alone is more images; with a batch of kernels each is a group.
+
+
+def _rows_in(a: Array, dim: int) -> tuple[Array, int]:
+    """Return `a` with the new batch made one with the axis of images, and its size."""
+    a = jnp.moveaxis(a, dim, 0)
+    return a.reshape(-1, *a.shape[2:]), a.shape[0]
+
+
+def _features_in(a: Array, dim: int | None, size: int) -> Array:
+    """Return `a` with the new batch, whose members are alike where there is none, made one with its features."""
+    a = (
+        jnp.broadcast_to(a[..., None, :], (*a.shape[:-1], size, a.shape[-1]))
+        if dim is None
+        else jnp.moveaxis(a, dim, -2)
+    )
+    return a.reshape(*a.shape[:-2], -1)
+
+
+def _features_out(a: Array, size: int) -> tuple[Array, int]:
+    return a.reshape(*a.shape[:-1], size, -1), a.ndim - 1
+
+
+def _batched(
+    primitive: Primitive, images: tuple[int, ...], args: Any, dims: Any, *, geometry: Geometry, **static: Any
+) -> Any:
+    """Return the batch of one of the maps; `images` says which of its arguments have an axis of images."""
+    size = next(a.shape[d] for a, d in zip(args, dims, strict=True) if d is not None)
+    if images == (0,) and dims[1] is None:
+        rows, _ = _rows_in(args[0], dims[0])
+        y = primitive.bind(rows, args[1], geometry=geometry, **static)
+        return y.reshape(size, -1, *y.shape[1:]), 0
+    whole = [_features_in(a, d, size) for a, d in zip(args, dims, strict=True)]
+    y = primitive.bind(*whole, geometry=geometry._replace(groups=geometry.groups * size), **static)
+    return _features_out(y, size)
+
+
+batching.primitive_batchers[_forward] = partial(_batched, _forward, (0,))
+batching.primitive_batchers[_input_gradient] = partial(_batched, _input_gradient, (0,))
+batching.primitive_batchers[_kernel_gradient] = partial(_batched, _kernel_gradient, (0, 1))

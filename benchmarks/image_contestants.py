@@ -1,7 +1,8 @@
-"""The contestants of train_cnn.py: two networks for images, their training loops as the users of each library write them.
+"""The contestants of train_cnn.py: networks for images, their training loops as the users of each library write them.
 
-``cnn``: conv32-pool-conv64-pool-dense128-dense10 on 28×28×1, windows 3×3. ``resnet``: the ResNet-20 of He et al. 2016
-for 32×32×3 (16, 32, 64 features, three blocks each, batch norm), with 1×1 convolutions where the shape changes.
+``cnn``: conv32-pool-conv64-pool-dense128-dense10 on 28×28×1, windows 3×3. ``resnet``: a small ResNet for 32×32×3 (32,
+64, 128 features, one block each, batch norm), with 1×1 convolutions where the shape changes. ``resnet20``: that of He
+et al. 2016, three blocks each of 16, 32, 64 features.
 Each is ``contestant(network, batch, steps) -> run``, and ``run()`` trains with Adam for so many steps.
 """
 
@@ -17,8 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 
 ROWS, RATE = 2_000, 1e-3
-SHAPES = {"cnn": (28, 28, 1), "resnet": (32, 32, 3)}
-STAGES = [(16, 1), (16, 1), (16, 1), (32, 2), (32, 1), (32, 1), (64, 2), (64, 1), (64, 1)]
+SHAPES = {"cnn": (28, 28, 1), "resnet": (32, 32, 3), "resnet20": (32, 32, 3)}
+STAGES = {  # features and stride of each block
+    "resnet": [(32, 1), (64, 2), (128, 2)],
+    "resnet20": [(16, 1), (16, 1), (16, 1), (32, 2), (32, 1), (32, 1), (64, 2), (64, 1), (64, 1)],
+}
 
 
 def data(network):
@@ -61,8 +65,8 @@ def fnnet(network, batch, steps, formulation="auto"):
         convolutions = conv(32, **relu), fn.max_pool(2), conv(64, **relu), fn.max_pool(2)
         net = fn.serial(*convolutions, fn.flatten(3), fn.dense(128, **relu), fn.dense(10))
     else:
-        start = conv(16, bias_init=None), fn.batch_norm(), jax.nn.relu
-        net = fn.serial(*start, *(block(*stage) for stage in STAGES), fn.global_pool(), fn.dense(10))
+        start = conv(STAGES[network][0][0], bias_init=None), fn.batch_norm(), jax.nn.relu
+        net = fn.serial(*start, *(block(*stage) for stage in STAGES[network]), fn.global_pool(), fn.dense(10))
     task = fn.Task(net, fn.losses.cross_entropy, fn.adam(RATE))
     x, y = data(network)
     rows = (jnp.asarray(x), jnp.asarray(y))
@@ -107,20 +111,21 @@ def by_hand(network, batch, steps):
             x = jax.nn.relu(x @ params[2][0] + params[2][1])
             return x @ params[3][0] + params[3][1], state
     else:
-        params, state, wide = [], [statistics(16)], 16
-        for features, stride in STAGES:
+        params, state, wide = [], [statistics(STAGES[network][0][0])], STAGES[network][0][0]
+        for features, stride in STAGES[network]:
             kernels = [normal(next(keys), (3, 3, wide, features)), normal(next(keys), (3, 3, features, features))]
             kernels += [normal(next(keys), (1, 1, wide, features))] if stride > 1 else []
             params.append((kernels, [scale(features) for _ in kernels]))
             state.append([statistics(features) for _ in kernels])
             wide = features
-        params = (normal(next(keys), (3, 3, 3, 16)), scale(16)), params, normal(next(keys), (64, 10))
+        narrow = STAGES[network][0][0]
+        params = (normal(next(keys), (3, 3, 3, narrow)), scale(narrow)), params, normal(next(keys), (wide, 10))
 
         def apply(params, state, x):
             (first, first_norm), blocks, last = params
             x, start = norm(conv(x, first), first_norm, state[0])
             x, new = jax.nn.relu(x), [start]
-            for (kernels, norms), statistics, (_, stride) in zip(blocks, state[1:], STAGES, strict=True):
+            for (kernels, norms), statistics, (_, stride) in zip(blocks, state[1:], STAGES[network], strict=True):
                 y, s1 = norm(conv(x, kernels[0], stride), norms[0], statistics[0])
                 y, s2 = norm(conv(jax.nn.relu(y), kernels[1]), norms[1], statistics[1])
                 after = [s1, s2]
@@ -186,11 +191,12 @@ def torch(network, batch, steps, channels_last=True, compiled=False):
             layers += [t.nn.Conv2d(n, features, 3, padding=1), t.nn.ReLU(), t.nn.MaxPool2d(2)]
         layers += [t.nn.Flatten(), t.nn.Linear(3136, 128), t.nn.ReLU(), t.nn.Linear(128, 10)]
     else:
-        layers, wide = [conv(3, 16), t.nn.BatchNorm2d(16), t.nn.ReLU()], 16
-        for features, stride in STAGES:
+        wide = STAGES[network][0][0]
+        layers = [conv(3, wide), t.nn.BatchNorm2d(wide), t.nn.ReLU()]
+        for features, stride in STAGES[network]:
             layers.append(Block(wide, features, stride))
             wide = features
-        layers += [t.nn.AdaptiveAvgPool2d(1), t.nn.Flatten(), t.nn.Linear(64, 10)]
+        layers += [t.nn.AdaptiveAvgPool2d(1), t.nn.Flatten(), t.nn.Linear(wide, 10)]
     layout = t.channels_last if channels_last else t.contiguous_format
     net = t.nn.Sequential(*layers).to(memory_format=layout)
     optimizer, loss_of = t.optim.Adam(net.parameters(), RATE, fused=True), t.nn.CrossEntropyLoss()
@@ -245,11 +251,12 @@ def nnx(network, batch, steps):
         layers = [conv(1, 32), nnx.relu, pool, conv(32, 64), nnx.relu, pool]
         layers += [lambda x: x.reshape(x.shape[0], -1), ends[0], nnx.relu, ends[1]]
     else:
-        layers, wide = [conv(3, 16), nnx.BatchNorm(16, rngs=rngs), nnx.relu], 16
-        for features, stride in STAGES:
+        wide = STAGES[network][0][0]
+        layers = [conv(3, wide), nnx.BatchNorm(wide, rngs=rngs), nnx.relu]
+        for features, stride in STAGES[network]:
             layers.append(Block(wide, features, stride))
             wide = features
-        layers += [lambda x: x.mean((1, 2)), nnx.Linear(64, 10, rngs=rngs)]
+        layers += [lambda x: x.mean((1, 2)), nnx.Linear(wide, 10, rngs=rngs)]
     net = nnx.Sequential(*layers)
     optimizer = nnx.Optimizer(net, optax.adam(RATE), wrt=nnx.Param)
     graph, state = nnx.split((net, optimizer))
@@ -291,8 +298,8 @@ def keras(network, batch, steps):
             x = k.layers.MaxPooling2D(2)(k.layers.ReLU()(conv(x, features)))
         x = k.layers.Dense(128, activation="relu")(k.layers.Flatten()(x))
     else:
-        x = k.layers.ReLU()(norm(conv(x, 16)))
-        for features, stride in STAGES:
+        x = k.layers.ReLU()(norm(conv(x, STAGES[network][0][0])))
+        for features, stride in STAGES[network]:
             y = norm(conv(k.layers.ReLU()(norm(conv(x, features, 3, stride))), features))
             x = k.layers.ReLU()(y + (x if stride == 1 else norm(conv(x, features, 1, stride))))
         x = k.layers.GlobalAveragePooling2D()(x)
@@ -308,7 +315,7 @@ def equinox(network, batch, steps):
     import equinox as eqx
     import optax
 
-    if network == "resnet":
+    if network != "cnn":
         raise SystemExit("equinox: the first network alone")
     keys = jax.random.split(jax.random.key(0), 4)
     net = eqx.nn.Sequential(

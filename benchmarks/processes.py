@@ -37,6 +37,7 @@ def started(make, *arguments):
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
     spawn.Process(target=serve, args=(theirs, make, arguments), daemon=True).start()
+    theirs.close()  # so that the end of a process that failed is noticed
     ours.recv()
     return ours
 

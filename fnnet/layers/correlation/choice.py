@@ -49,4 +49,4 @@ def choice(name: str, a: Array, b: Array, geometry: Geometry, platform: str) -> 
     if geometry.groups == features:
         return "columns" if features == 1 else "depthwise"
     few = min(features, (a if name == "input_gradient" else b).shape[-1]) < 8
-    return "winograd2" if fits("winograd2", geometry, features, a.dtype) and not few else "columns"
+    return "winograd4" if fits("winograd4", geometry, features, a.dtype) and not few else "columns"

@@ -1,0 +1,181 @@
+"""Non-maximum suppression: of boxes that are alike, the one of the highest score stays. Of fixed shapes throughout."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool
+
+from fnnet.boxes.formats import as_boxes
+from fnnet.boxes.records import Detections
+from fnnet.boxes.similarity import Similarity, iou, pairwise
+from fnnet.dtypes import at_least_float32
+from fnnet.errors import DataError, DtypeError, ShapeError
+from fnnet.shapes import align, check_count, check_floating
+from fnnet.targets import check_value, known
+
+
+def suppress(
+    detections: Detections,
+    *,
+    overlap: float = 0.5,
+    similarity: Similarity = iou,
+    class_wise: bool = True,
+    least_score: float = 0.0,
+    count: int | None = None,
+) -> Detections:
+    r"""Greedy non-maximum suppression: by falling score, keep a detection unless it overlaps one that was kept.
+
+    Two overlap if their `similarity` is above `overlap` and, if `class_wise`, they are of one class. Of equal scores,
+    the lower index comes first. Detections below `least_score` are left out. A nan among boxes or scores raises where
+    it is known, else stays valid, of the lowest score, so that it is noticed.
+    Shapes: n detections an image give n, or the `count` best: those kept, by falling score, then padding, which is 0.
+    Leading axes are batch. Laws: twice is once; the order of detections does not matter, but for equal scores; no two
+    that stay overlap.
+    Raises: ShapeError; DtypeError; DataError; ValueError for an option that is out of range.
+
+    >>> boxes = jnp.array([[0.0, 0.0, 4.0, 4.0], [0.0, 0.0, 4.0, 5.0], [9.0, 9.0, 12.0, 12.0]])
+    >>> found = fn.boxes.Detections(boxes, jnp.array([0.6, 0.9, 0.7]), jnp.zeros(3, jnp.int32), jnp.ones(3, bool))
+    >>> kept = fn.boxes.suppress(found)
+    >>> kept.scores.tolist() == found.scores[jnp.array([1, 2])].tolist() + [0.0], kept.valid.tolist()
+    (True, [True, True, False])
+    """
+    _check_limits("suppress", overlap, least_score)
+    found, count = _padded("suppress", detections, count)
+    found = found._replace(valid=found.valid & ~(found.scores < least_score))
+    found = _taken(found, jnp.argsort(jnp.where(found.valid, -found.scores, jnp.inf), stable=True))
+    boxes, classes = jax.lax.stop_gradient(found.boxes), found.classes
+    alike = pairwise(similarity, boxes, boxes) > overlap
+    if class_wise:
+        alike &= classes[..., :, None] == classes[..., None, :]
+    later = jnp.triu(jnp.ones(alike.shape[-2:], bool), 1)
+    kept = _greedy(alike & jnp.broadcast_to(later, alike.shape), found.valid)
+    return _first(found._replace(valid=kept), count)
+
+
+def _greedy(ends: Bool[Array, "*batch n n"], valid: Bool[Array, "*batch n"]) -> Bool[Array, "*batch n"]:
+    """Return which are valid and ended by none that stays; ``ends[i, j]`` says that i, if it stays, ends j after it.
+
+    That is the one solution of an equation, found by putting in until nothing changes: as a row needs those before it
+    alone, each turn settles one more at the least, and in practice all in a few turns (benchmarks/suppression.py).
+    """
+
+    def turn(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        kept, _ = carry
+        after = valid & ~(ends & kept[..., :, None]).any(-2)
+        return after, (after != kept).any()
+
+    return jax.lax.while_loop(lambda carry: carry[1], turn, (valid, jnp.array(True)))[0]
+
+
+def soft_suppress(
+    detections: Detections,
+    *,
+    method: Literal["gaussian", "linear"] = "gaussian",
+    sigma: float = 0.5,
+    overlap: float = 0.3,
+    similarity: Similarity = iou,
+    class_wise: bool = True,
+    least_score: float = 0.001,
+    count: int | None = None,
+) -> Detections:
+    r"""Lower the scores of detections that overlap better ones, instead of leaving them out (Bodla et al. 2017).
+
+    Time and again the one of the highest score is taken, and the scores of the others are multiplied by
+    :math:`e^{-s^2/\sigma}` (``"gaussian"``), or by :math:`1 - s` where s is above `overlap` (``"linear"``): s is the
+    similarity, if above 0 and, if `class_wise`, of one class. Of equal scores, the lower index comes first. Those whose
+    new score is below `least_score` are left out. Scores may be differentiated; boxes are constant to them. Shapes,
+    nan and errors are those of ``suppress``. Law: no score rises.
+
+    >>> boxes = jnp.array([[0.0, 0.0, 4.0, 4.0], [0.0, 0.0, 4.0, 8.0]])
+    >>> found = fn.boxes.Detections(boxes, jnp.array([0.8, 0.4]), jnp.zeros(2, jnp.int32), jnp.ones(2, bool))
+    >>> [round(score, 3) for score in fn.boxes.soft_suppress(found, method="linear").scores.tolist()]
+    [0.8, 0.2]
+    """
+    if method not in ("gaussian", "linear"):
+        raise ValueError(f"soft_suppress: method must be 'gaussian' or 'linear', got {method!r}")
+    _check_limits("soft_suppress", overlap, least_score)
+    check_value("soft_suppress", "sigma", sigma, "a number above 0", lambda sigma: sigma > 0)
+    found, count = _padded("soft_suppress", detections, count)
+    boxes, places = jax.lax.stop_gradient(found.boxes), jnp.arange(found.scores.shape[-1])
+
+    def turn(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], tuple[Array, Array, Array]]:
+        scores, left = carry
+        best = _best(scores, left)
+        best_box = jnp.take_along_axis(boxes, best[..., None], -2)
+        s = jnp.maximum(similarity(jnp.broadcast_to(best_box, boxes.shape), boxes), 0).astype(scores.dtype)
+        share = jnp.exp(-jnp.square(s) / sigma) if method == "gaussian" else jnp.where(s > overlap, 1 - s, 1.0)
+        if class_wise:
+            share = jnp.where(found.classes == jnp.take_along_axis(found.classes, best, -1), share, 1.0)
+        score, is_left = jnp.take_along_axis(scores, best, -1), jnp.take_along_axis(left, best, -1)
+        after = jnp.where(is_left, scores * share, scores), left & (align(places, left) != best)
+        return after, (best[..., 0], score[..., 0], is_left[..., 0])
+
+    begun = found.scores.astype(at_least_float32(found.scores.dtype)), found.valid
+    taken = jax.lax.scan(turn, begun, length=count)[1]
+    order, scores, valid = (jnp.moveaxis(column, 0, -1) for column in taken)
+    found = _taken(found, order)._replace(
+        scores=scores.astype(found.scores.dtype), valid=valid & ~(scores < least_score)
+    )
+    return _first(found, count)
+
+
+def _best(scores: Array, left: Array) -> Array:
+    """Return the place, in an axis of one, of the highest score of those left, nan the lowest; 0 if none is."""
+    key = jnp.where(left & ~jnp.isnan(scores), scores, -jnp.inf)
+    some = key.max(-1, keepdims=True) > -jnp.inf
+    return jnp.where(some, key.argmax(-1, keepdims=True), left.argmax(-1, keepdims=True))
+
+
+def _taken(found: Detections, order: Array) -> Detections:
+    boxes = jnp.take_along_axis(found.boxes, order[..., None], -2)
+    return Detections._make([boxes, *(jnp.take_along_axis(field, order, -1) for field in found[1:])])
+
+
+def _first(found: Detections, count: int) -> Detections:
+    """Return the first `count` that are valid, and zeros for the rest."""
+    found = _taken(found, jnp.argsort(~found.valid, stable=True)[..., :count])
+    boxes = jnp.where(found.valid[..., None], found.boxes, 0)
+    scores, classes = (jnp.where(found.valid, field, 0) for field in (found.scores, found.classes))
+    return Detections(boxes, scores, classes, found.valid)
+
+
+def _padded(where: str, detections: Any, count: int | None) -> tuple[Detections, int]:
+    """Return detections, checked and padded to at least `count` and 1, and the count: if None, that of detections."""
+    if not isinstance(detections, Detections):
+        problem = f"expected fn.boxes.Detections, got {type(detections).__name__}"
+        raise ShapeError(where, problem, "pass Detections(boxes, scores, classes, valid).")
+    boxes = as_boxes(where, detections.boxes)
+    if boxes.ndim < 2:
+        raise ShapeError(where, f"boxes must have shape (..., n, 4), got {boxes.shape}", "add the axis, boxes[None].")
+    check_floating(where, detections.scores)
+    for name, field in zip(Detections._fields[1:], detections[1:], strict=True):
+        if jnp.shape(field) != boxes.shape[:-1]:
+            problem = f"for boxes {boxes.shape}, {name} must have shape {boxes.shape[:-1]}, got {jnp.shape(field)}"
+            raise ShapeError(where, problem, "give one for each box.")
+    scores, classes, valid = (jnp.asarray(field) for field in detections[1:])
+    if not jnp.issubdtype(classes.dtype, jnp.integer) or valid.dtype != jnp.bool_:
+        problem = f"classes must be integers and valid truth values, got {classes.dtype} and {valid.dtype}"
+        raise DtypeError(where, problem, "cast them: classes.astype(jnp.int32), valid.astype(bool).")
+    _check_numbers(where, boxes, scores, valid)
+    size = scores.shape[-1]
+    count = size if count is None else check_count(where, "count", count, least=0)
+    more = [(0, 0)] * (boxes.ndim - 2) + [(0, max(count, 1, size) - size)]
+    fields = (jnp.pad(field, more) for field in (scores, classes.astype(jnp.int32), valid))
+    return Detections(jnp.pad(boxes, [*more, (0, 0)]), *fields), count
+
+
+def _check_numbers(where: str, boxes: Array, scores: Array, valid: Array) -> None:
+    """Raise DataError if a valid detection has a nan, where all is known."""
+    if known(nan := (jnp.isnan(boxes).any(-1) | jnp.isnan(scores)) & valid) is not None and np.any(nan):
+        index = tuple(int(i) for i in np.argwhere(nan)[0])
+        problem = f"box {boxes[index].tolist()} of score {scores[index]} at index {index} is not a number"
+        raise DataError(where, problem, "look for where the network's output became nan.")
+
+
+def _check_limits(where: str, overlap: float, least_score: float) -> None:
+    check_value(where, "overlap", overlap, "a number of at most 1", lambda limit: limit <= 1)
+    check_value(where, "least_score", least_score, "a number", lambda least: least == least)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias, get_args
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
@@ -15,7 +16,6 @@ from jaxtyping import Array, Float
 from fnnet.dtypes import at_least_float32
 from fnnet.errors import DataError, DtypeError, ShapeError
 from fnnet.shapes import check_floating
-from fnnet.targets import known
 
 Format: TypeAlias = Literal["xyxy", "xywh", "cxcywh"]
 """Two corners; the corner nearest 0 and the sides (COCO's); the centre and the sides (YOLO's)."""
@@ -62,7 +62,7 @@ def normalize(boxes: Float[ArrayLike, "*batch 4"], size: Size) -> Float[Array, "
     """
     x = as_boxes("normalize", boxes)
     wide = x.astype(at_least_float32(x.dtype))
-    return (wide / _scale("normalize", wide, size)).astype(x.dtype)
+    return (wide / jnp.asarray(_scale("normalize", x.shape, size)).astype(wide.dtype)).astype(x.dtype)
 
 
 def to_pixels(boxes: Float[ArrayLike, "*batch 4"], size: Size) -> Float[Array, "*batch 4"]:
@@ -73,7 +73,7 @@ def to_pixels(boxes: Float[ArrayLike, "*batch 4"], size: Size) -> Float[Array, "
     """
     x = as_boxes("to_pixels", boxes)
     wide = x.astype(at_least_float32(x.dtype))
-    return (wide * _scale("to_pixels", wide, size)).astype(x.dtype)
+    return (wide * jnp.asarray(_scale("to_pixels", x.shape, size)).astype(wide.dtype)).astype(x.dtype)
 
 
 def area(boxes: Float[ArrayLike, "*batch 4"]) -> Float[Array, "*batch"]:
@@ -98,7 +98,7 @@ def clip(boxes: Float[ArrayLike, "*batch 4"], size: Size) -> Float[Array, "*batc
     Array([ 0.,  2., 64.,  9.], dtype=float32)
     """
     x = as_boxes("clip", boxes)
-    return jnp.clip(x, 0, _scale("clip", x, size))
+    return jnp.clip(x, 0, jnp.asarray(_scale("clip", x.shape, size)).astype(x.dtype))
 
 
 def check_boxes(
@@ -130,7 +130,7 @@ def check_boxes(
     if not allow_empty:
         kinds["without area"] = (high == low).any(-1)
     if size is not None:
-        limit = np.asarray(_scale(where, values, size))[..., 2:]
+        limit = _scale(where, values.shape, size)[..., 2:]
         kinds[f"outside the image of {_shown_size(size)}"] = (low < 0).any(-1) | (high > limit).any(-1)
     bad = np.logical_or.reduce(list(kinds.values()))
     if valid is not None:
@@ -174,17 +174,19 @@ def _check_four(where: str, shape: tuple[int, ...]) -> None:
         raise ShapeError(where, problem, "put the four numbers of a box on the last axis.")
 
 
-def _scale(where: str, boxes: Any, size: Size) -> Array:
-    """Return (width, height, width, height) in the shape and dtype of `boxes`."""
-    array = jnp.stack([jnp.asarray(side) for side in size]) if isinstance(size, tuple) else jnp.asarray(size)
+def _scale(where: str, shape: tuple[int, ...], size: Size) -> Any:
+    """Return (width, height, width, height) in the `shape` of the boxes: of NumPy where the size is known."""
+    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(size))
+    xp: Any = jnp if traced else np
+    array = xp.stack([xp.asarray(side) for side in size]) if isinstance(size, tuple) else xp.asarray(size)
     leading = array.shape[:-1]
-    if array.shape[-1:] != (2,) or leading != boxes.shape[: len(leading)] or array.ndim > boxes.ndim:
-        problem = f"the size must be (height, width), or (..., 2) with leading axes of boxes {boxes.shape}"
+    if array.shape[-1:] != (2,) or leading != shape[: len(leading)] or array.ndim > len(shape):
+        problem = f"the size must be (height, width), or (..., 2) with leading axes of boxes {shape}"
         raise ShapeError(where, f"{problem}, got shape {array.shape}", "give one size for all, or one for each image.")
-    if (values := known(array)) is not None and not (np.isfinite(values) & (values > 0)).all():
-        raise ValueError(f"{where}: height and width must be finite and above 0, got {values.tolist()}")
-    array = array.astype(boxes.dtype)[..., jnp.array([1, 0, 1, 0])]
-    return jnp.broadcast_to(array.reshape(*leading, *(1,) * (boxes.ndim - array.ndim), 4), boxes.shape)
+    if not traced and not (np.isfinite(array) & (array > 0)).all():
+        raise ValueError(f"{where}: height and width must be finite and above 0, got {array.tolist()}")
+    array = array[..., np.array([1, 0, 1, 0])].reshape(*leading, *(1,) * (len(shape) - array.ndim), 4)
+    return xp.broadcast_to(array, shape)
 
 
 def _shown_size(size: Size) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -44,7 +45,15 @@ def suppress(
     (True, [True, True, False])
     """
     _check_limits("suppress", overlap, least_score)
-    found, count = _padded("suppress", detections, count)
+    _check_detections("suppress", detections)
+    return _suppressed(detections, overlap, least_score, similarity, class_wise, _count("suppress", count, detections))
+
+
+@partial(jax.jit, static_argnums=(3, 4, 5))
+def _suppressed(
+    detections: Detections, overlap: Any, least_score: Any, similarity: Similarity, class_wise: bool, count: int
+) -> Detections:
+    found = _padded(detections, count)
     found = found._replace(valid=found.valid & ~(found.scores < least_score))
     found = _taken(found, jnp.argsort(jnp.where(found.valid, -found.scores, jnp.inf), stable=True))
     boxes, classes = jax.lax.stop_gradient(found.boxes), found.classes
@@ -98,7 +107,23 @@ def soft_suppress(
         raise ValueError(f"soft_suppress: method must be 'gaussian' or 'linear', got {method!r}")
     _check_limits("soft_suppress", overlap, least_score)
     check_value("soft_suppress", "sigma", sigma, "a number above 0", lambda sigma: sigma > 0)
-    found, count = _padded("soft_suppress", detections, count)
+    _check_detections("soft_suppress", detections)
+    count = _count("soft_suppress", count, detections)
+    return _softly(detections, overlap, sigma, least_score, similarity, class_wise, method, count)
+
+
+@partial(jax.jit, static_argnums=(4, 5, 6, 7))
+def _softly(
+    detections: Detections,
+    overlap: Any,
+    sigma: Any,
+    least_score: Any,
+    similarity: Similarity,
+    class_wise: bool,
+    method: str,
+    count: int,
+) -> Detections:
+    found = _padded(detections, count)
     boxes, places = jax.lax.stop_gradient(found.boxes), jnp.arange(found.scores.shape[-1])
 
     def turn(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], tuple[Array, Array, Array]]:
@@ -142,8 +167,20 @@ def _first(found: Detections, count: int) -> Detections:
     return Detections(boxes, scores, classes, found.valid)
 
 
-def _padded(where: str, detections: Any, count: int | None) -> tuple[Detections, int]:
-    """Return detections, checked and padded to at least `count` and 1, and the count: if None, that of detections."""
+def _count(where: str, count: int | None, detections: Detections) -> int:
+    return jnp.shape(detections.scores)[-1] if count is None else check_count(where, "count", count, least=0)
+
+
+def _padded(detections: Detections, count: int) -> Detections:
+    """Return detections as arrays of JAX, padded to at least `count`, and to one."""
+    boxes, scores, classes, valid = (jnp.asarray(field) for field in detections)
+    more = [(0, 0)] * (scores.ndim - 1) + [(0, max(count - scores.shape[-1], scores.shape[-1] == 0))]
+    fields = (jnp.pad(field, more) for field in (scores, classes.astype(jnp.int32), valid))
+    return Detections(jnp.pad(boxes, [*more, (0, 0)]), *fields)
+
+
+def _check_detections(where: str, detections: Any) -> None:
+    """Raise unless these are detections, of shapes and dtypes that fit, without a nan where all is known."""
     if not isinstance(detections, Detections):
         problem = f"expected fn.boxes.Detections, got {type(detections).__name__}"
         raise ShapeError(where, problem, "pass Detections(boxes, scores, classes, valid).")
@@ -155,23 +192,18 @@ def _padded(where: str, detections: Any, count: int | None) -> tuple[Detections,
         if jnp.shape(field) != boxes.shape[:-1]:
             problem = f"for boxes {boxes.shape}, {name} must have shape {boxes.shape[:-1]}, got {jnp.shape(field)}"
             raise ShapeError(where, problem, "give one for each box.")
-    scores, classes, valid = (jnp.asarray(field) for field in detections[1:])
-    if not jnp.issubdtype(classes.dtype, jnp.integer) or valid.dtype != jnp.bool_:
-        problem = f"classes must be integers and valid truth values, got {classes.dtype} and {valid.dtype}"
+    classes, valid = (jnp.result_type(field) for field in detections[2:])
+    if not jnp.issubdtype(classes, jnp.integer) or valid != jnp.bool_:
+        problem = f"classes must be integers and valid truth values, got {classes} and {valid}"
         raise DtypeError(where, problem, "cast them: classes.astype(jnp.int32), valid.astype(bool).")
-    _check_numbers(where, boxes, scores, valid)
-    size = scores.shape[-1]
-    count = size if count is None else check_count(where, "count", count, least=0)
-    more = [(0, 0)] * (boxes.ndim - 2) + [(0, max(count, 1, size) - size)]
-    fields = (jnp.pad(field, more) for field in (scores, classes.astype(jnp.int32), valid))
-    return Detections(jnp.pad(boxes, [*more, (0, 0)]), *fields), count
-
-
-def _check_numbers(where: str, boxes: Array, scores: Array, valid: Array) -> None:
-    """Raise DataError if a valid detection has a nan, where all is known."""
-    if known(nan := (jnp.isnan(boxes).any(-1) | jnp.isnan(scores)) & valid) is not None and np.any(nan):
+    numbers, scores, mask = (known(field) for field in (boxes, detections.scores, detections.valid))
+    if numbers is None or scores is None or mask is None:
+        return
+    nan = (np.isnan(numbers).any(-1) | np.isnan(scores)) & mask
+    if nan.any():
         index = tuple(int(i) for i in np.argwhere(nan)[0])
-        problem = f"box {boxes[index].tolist()} of score {scores[index]} at index {index} is not a number"
+        at = index[0] if len(index) == 1 else index
+        problem = f"box {numbers[index].tolist()} of score {scores[index]} at index {at} is not a number"
         raise DataError(where, problem, "look for where the network's output became nan.")
 
 

@@ -8,6 +8,7 @@ give it weight 0.
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
@@ -69,8 +70,8 @@ def _loss(where: str, similarity: Similarity, prediction: Array, target: ArrayLi
         fix = "end the network with the four coordinates of a box on the last axis."
         raise ShapeError(where, f"the prediction must have shape (..., 4), got {p.shape}", fix)
     t = as_target(where, p, target)
-    if known(target) is not None:
-        boxes.check_boxes(t, allow_empty=True, where=f"{where}: target")
+    if (values := known(target)) is not None:
+        boxes.check_boxes(values.astype(np.float64), allow_empty=True, where=f"{where}: target")
     low, high = t[..., :2], t[..., 2:]
     right = (jnp.isfinite(t).all(-1)) & (low <= high).all(-1)
     return jnp.where(right, 1 - similarity(p, t), jnp.nan)

@@ -106,7 +106,9 @@ def covered(a: Boxes, b: Boxes) -> Float[Array, "*batch"]:
     return _ratio(inner, inner + _beyond(x, y, x.a, y.a))
 
 
-def pairwise(similarity: Similarity, a: Boxes, b: Boxes) -> Float[Array, "*batch n m"]:
+def pairwise(
+    similarity: Similarity, a: Float[ArrayLike, "*batch n 4"], b: Float[ArrayLike, "*batch m 4"]
+) -> Float[Array, "*batch n m"]:
     """Return the similarity of every box of `a` with every box of `b`.
 
     Shapes: ``(..., n, 4), (..., m, 4) -> (..., n, m)``, with equal leading axes. Raises: DtypeError; ShapeError.

@@ -11,6 +11,8 @@ from fnnet import boxes
 from fnnet.boxes import Objects
 from fnnet.errors import DataError, DtypeError, ShapeError
 
+pytestmark = pytest.mark.types
+
 SIZES = (3, 0, 2)
 PAIRS = [(drawn(seed, n), np.arange(n) + seed) for seed, n in enumerate(SIZES)]
 

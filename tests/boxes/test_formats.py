@@ -16,6 +16,8 @@ from fnnet import boxes
 from fnnet.boxes.formats import Format
 from fnnet.errors import DataError, DtypeError, ShapeError
 
+pytestmark = pytest.mark.types
+
 X = drawn(0, 2, 3)
 FORMATS = get_args(Format)
 close = np.testing.assert_allclose

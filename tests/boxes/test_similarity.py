@@ -206,6 +206,14 @@ def test_gradients_point_the_right_way():
     assert gradient("ciou", "within, three edges shared")[3] > 0
 
 
+@every
+@pytest.mark.parametrize("scale", [2.0**-45, 2.0**45])
+def test_gradients_scale_though_the_square_of_an_area_does_not_fit(name, scale):
+    """Of boxes s times as large the gradient is 1/s times that, for sides of 1e-13 and 1e14 too."""
+    slope = jax.jit(jax.grad(lambda a, b: ALL[name](a, b).sum()))
+    close(slope(scale * A, scale * B) * scale, slope(A, B), rtol=1e-5, atol=1e-6)
+
+
 coordinates = st.floats(-(2.0**20), 2.0**20, width=32)
 both = {name: jax.jit(jax.value_and_grad(lambda p, f=f: f(p[0], p[1]).sum())) for name, f in ALL.items()}
 

@@ -13,6 +13,7 @@ from pycocotools.cocoeval import COCOeval
 
 from fnnet import metrics
 from fnnet.boxes import Detections, Objects
+from fnnet.metrics.detection.averages import COCO_RECALLS, VOC11_RECALLS, Curves, interpolated
 
 pytestmark = pytest.mark.types
 
@@ -169,6 +170,25 @@ def test_a_worked_example():
     np.testing.assert_allclose(precision, [1, 1 / 2, 2 / 3])
     np.testing.assert_allclose(recall, [1 / 3, 1 / 3, 2 / 3])
     np.testing.assert_allclose(score, [0.9, 0.8, 0.7])
+
+
+def test_an_overlap_of_1_is_asked_for_up_to_rounding():
+    """At overlap 1, what lacks a part in 10¹⁰ of the area is enough, and a part in 10⁹ is not."""
+    metric = metrics.mean_average_precision(1, overlaps=[1.0], areas={})
+    for lack, expected in ((1e-11, 1), (1e-9, 0)):
+        boxes, one = np.array([[0.0, 0, 1, 1]]), np.array([0])
+        found = Detections(boxes * (1 - lack / 2), np.array([0.5]), one, one == 0)
+        np.testing.assert_allclose(scored(metric, (found, Objects(boxes, one, one == 0)))["AR1"], expected)
+
+
+def test_recalls_are_read_off_as_floats_compare():
+    """The precision at a recall is that at the first hit whose recall, k / n in float64, is not less than it."""
+    for recalls in (COCO_RECALLS, VOC11_RECALLS):
+        for n in range(1, 400):
+            precision = np.linspace(1, 0, n)
+            curve = Curves(precision, np.zeros(n, int), np.arange(n), *(np.array(x) for x in ([[0]], [[n]], [n])))
+            place = np.searchsorted(np.arange(1, n + 1) / n, recalls, side="left")
+            assert interpolated(curve, recalls)[0, 0] == precision[place].mean(), n
 
 
 @pytest.mark.parametrize("limits", [(2, 5, 7), (1, 3, 250)])

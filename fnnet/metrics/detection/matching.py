@@ -76,7 +76,8 @@ def match(
         _claims(found, pairs, ignored, limits)
 
     by_score = np.lexsort((-scores, of_class))
-    found, true = found[..., by_score], found[..., by_score] == 1
+    found = np.take(found, by_score, axis=-1)
+    true = found == 1
     area = _area(boxes[by_score], edge)
     inside = (area >= low) & (area <= high)
     counted = true | ((found == 0) & inside[:, None])

@@ -53,10 +53,10 @@ def mean_average_precision(
     ``update(acc, prediction: fn.boxes.Detections, target: fn.boxes.Objects, weight=None, *, image=None)`` takes boxes
     (..., n, 4) of one image or of a batch, in corners, with 0 or 1 as an image's weight. It is computed on the host, in
     NumPy in float64, so predict first and score afterwards. The accumulator is a tuple of what each update saw, whose
-    ``merge`` lays one after the other. Of equal scores, the image of the smaller number `image` comes first, of equal
-    numbers and where none is given, the one that came first, and within an image the detection of the lower index.
-    So values depend on the order of merging only where detections of different images have one score and the images
-    no numbers. Numbered images come after those without a number; no number may be there twice.
+    ``merge`` lays one after the other. `image`, whole numbers of the images, is for equal scores: of these the image of
+    the smaller number comes first, where none is given the one that was seen first, and within an image the detection
+    of the lower index. So values depend on the order of merging only where detections of different images have one
+    score and the images no numbers. Images without a number come before the others; no number may be there twice.
 
     The value is a dict of floats; NaN where there is no object to be found, for which COCO's own program writes -1:
 
@@ -96,7 +96,7 @@ def mean_average_precision(
     >>> f"{value['AP']:.2f} {value['AP50']:.2f} {value['AR1']:.2f} {value['AP_large']:.2f}", value["AP_per_class"]
     ('0.80 1.00 0.60 nan', array([nan, 0.8]))
     """
-    where = "mean_average_precision" if style == "coco" else f"mean_average_precision_{style}"
+    where = f"mean_average_precision_{style}" if style in ("voc", "voc11") else "mean_average_precision"
     options = _options(where, classes, style, overlaps, areas, max_detections, inclusive)
 
     def update(

@@ -1,8 +1,8 @@
 """Metrics: mergeable accumulators, exact over ragged batches, over any split of the data, and over devices.
 
 Each is a ``core.Metric``. Its ``merge`` is a compensated sum, associative and commutative up to the last digit of the
-result, with ``init()`` as its identity; what weighs nothing adds nothing, whatever it holds. The ``exact_`` functions
-and the curves are NumPy in float64, for arrays in memory.
+result, with ``init()`` as its identity; what weighs nothing adds nothing, whatever it holds. The ``exact_`` functions,
+the curves and ``mean_average_precision`` are NumPy in float64, for arrays in memory.
 """
 
 from fnnet.metrics.accumulators import mean
@@ -27,6 +27,7 @@ from fnnet.metrics.curves import (
     roc_auc_error,
     roc_curve,
 )
+from fnnet.metrics.detection import detection_curve, mean_average_precision
 from fnnet.metrics.regression import mean_absolute_error, mean_squared_error, r2
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "brier",
     "cohens_kappa",
     "confusion_matrix",
+    "detection_curve",
     "exact_average_precision",
     "exact_roc_auc",
     "expected_calibration_error",
@@ -44,6 +46,7 @@ __all__ = [
     "log_loss",
     "mean",
     "mean_absolute_error",
+    "mean_average_precision",
     "mean_squared_error",
     "precision",
     "precision_recall_curve",

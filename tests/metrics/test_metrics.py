@@ -205,6 +205,8 @@ LAWFUL |= COARSE
 # Functions of arrays in memory, in NumPy, and bounds read from accumulators: they are in test_curves.py.
 NOT_METRICS = {"roc_curve", "precision_recall_curve", "exact_roc_auc", "exact_average_precision"}
 NOT_METRICS |= {"roc_auc_error", "average_precision_error"}
+# Computed on the host of records, not of arrays: test_detection_*.py.
+NOT_METRICS |= {"mean_average_precision", "detection_curve"}
 
 
 def test_every_metric_has_a_row():

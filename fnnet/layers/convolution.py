@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -68,9 +67,17 @@ def conv(
     wrapped round; or pairs (before, after) of zeros, one for each spatial axis. `groups`: each of as many equal groups
     of features sees one of the input's; ``groups=n`` is a depthwise convolution. The kernel is drawn as by ``dense``.
 
+    `formulation`: how the sums are computed. ``"auto"`` takes what measured fastest (how-it-works in the documents):
+    XLA's own on GPU and TPU; on CPU, where that is slow inside compiled runs, one matrix product (``"columns"``),
+    or fewer products by Winograd's filtering, where a window is 3 × 3 without stride, dilation and groups
+    (``"winograd2"``, ``"winograd4"``: float32), or sums by feature (``"depthwise"``). ``"xla"`` is XLA's everywhere.
+    In float32, relative to the largest sum of \|x\| \|K\|, columns are within 1e-6 of the exact value, winograd2 2e-6,
+    winograd4 2e-5; each in value and in both gradients.
+
     Law: with ``"CIRCULAR"`` and stride 1, rolling the input along a spatial axis rolls the output.
     Raises: ValueError for numbers out of range; ShapeError for too few axes, a number of input features that is not a
-    multiple of `groups` or not that of `init`, or a window that does not fit; DtypeError for integers.
+    multiple of `groups` or not that of `init`, or a window that does not fit; DtypeError for integers. ValueError if a
+    `formulation` asked for by name does not compute such a convolution.
 
     >>> layer = fn.layers.conv(8, (3, 3), stride=2, activation=jax.nn.relu)
     >>> params, _ = layer.init(jax.random.key(0), jnp.ones((1, 28, 28, 3)))
@@ -122,7 +129,7 @@ def conv_transpose(
     Shapes: (..., \*space, n) -> (..., \*new space, features); `dims` and params as for ``conv``. New size = size ·
     stride for ``"SAME"`` and ``"CIRCULAR"``; (size - 1) · stride + k for ``"VALID"``; less before + after for pairs,
     which *crop* that (as torch's padding does). If kernel_size < stride, jax.lax places the output otherwise, or makes
-    it longer.
+    it longer. `formulation`: as for ``conv``.
 
     Law: the linear part is the adjoint of that of ``conv`` of the same stride, dilation, groups and padding, whose
     kernel is flipped in space and has its inputs and outputs exchanged.

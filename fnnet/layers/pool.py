@@ -151,7 +151,9 @@ def _pool(
             return y.reshape(*lead, *y.shape[1:])
 
         # Without a mask all examples have the same places.
-        places = jnp.ones((1,) * (values.ndim - len(size) - 1) + sizes + (1,), bool) if mask is None else mask[..., None]
+        places = (
+            jnp.ones((1,) * (values.ndim - len(size) - 1) + sizes + (1,), bool) if mask is None else mask[..., None]
+        )
         return reduce(values, places, mask, slide)
 
     return stateless(where, pool)

@@ -33,31 +33,30 @@ def greatest(x: Array, window: Sizes, stride: Sizes, padding: Pairs) -> Array:
 
 @greatest.defjvp
 def _greatest_jvp(window: Sizes, stride: Sizes, padding: Pairs, primals: Any, tangents: Any) -> tuple[Array, Array]:
-    y, place = _won(*primals, window, stride, padding)
-    return y, _picked(*tangents, place, window, stride, padding)
+    (x,), (dx,) = primals, tangents
+    y, place = _won(x, window, stride, padding)
+    return y, _picked(dx, place, window, stride, padding)
 
 
 def total(x: Array, window: Sizes, stride: Sizes, padding: Pairs) -> Array:
     """Return the sum of each window of `x` (batch, *space, features), axis by axis."""
     if _apart(window, stride, padding):
         return _split(x, window).sum(tuple(range(2, 2 * len(window) + 1, 2)))
-    dims = len(window)
-    for axis in range(dims):
-        along = [
-            tuple(value if n == axis else one for n in range(dims))
-            for value, one in zip((window[axis], stride[axis], padding[axis]), (1, 1, (0, 0)), strict=True)
-        ]
-        x = reduce(add, _parts(x, 0.0, *along))
+    for axis in range(len(window)):
+        x = reduce(add, _parts(x, 0.0, *(_on(axis, *of) for of in ((window, 1), (stride, 1), (padding, (0, 0))))))
     return x
+
+
+def _on(axis: int, values: tuple[Any, ...], other: Any) -> tuple[Any, ...]:
+    """Return the values with that of one axis kept and all others replaced."""
+    return tuple(value if n == axis else other for n, value in enumerate(values))
 
 
 def _won(x: Array, window: Sizes, stride: Sizes, padding: Pairs) -> tuple[Array, Array]:
     """Return the greatest of each window and its place in it, in row-major order."""
-    y, place = None, None
-    for number, part in enumerate(_parts(x, -jnp.inf, window, stride, padding)):
-        if y is None:
-            y, place = part, jnp.zeros(part.shape, _place_dtype(window))
-            continue
+    y, *others = _parts(x, -jnp.inf, window, stride, padding)
+    place = jnp.zeros(y.shape, _place_dtype(window))
+    for number, part in enumerate(others, 1):
         wins = (part > y) | (part != part)
         y, place = jnp.where(wins, part, y), jnp.where(wins, jnp.asarray(number, place.dtype), place)
     return y, place
@@ -68,7 +67,7 @@ def _picked(x: Array, place: Array, window: Sizes, stride: Sizes, padding: Pairs
     if not _apart(window, stride, padding):
         parts = _parts(x, 0.0, window, stride, padding)
         zero = jnp.zeros((), x.dtype)
-        return sum(jnp.where(place == number, part, zero) for number, part in enumerate(parts))
+        return reduce(add, (jnp.where(place == number, part, zero) for number, part in enumerate(parts)))
     # One select over the whole input, which goes back as one: nothing is put together from pieces.
     dims, split = len(window), _split(x, window)
     within = tuple(range(2, 2 * dims + 1, 2))

@@ -1,4 +1,4 @@
-"""Correlations, the linear part of convolutions: three bilinear maps, each computed in the way that measures fastest."""
+"""Correlations, the linear part of convolutions: three bilinear maps, computed in the way that measures fastest."""
 
 from fnnet.layers.correlation.choice import FORMULATIONS, KINDS, Formulation, fits
 from fnnet.layers.correlation.geometry import Geometry

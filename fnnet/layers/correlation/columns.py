@@ -10,12 +10,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from functools import reduce
+from operator import add
 
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
 from fnnet.layers.correlation.geometry import Geometry
+
+_MOST = 2**28  # bytes that are put side by side at a time
 
 Place = tuple[int, ...]
 
@@ -27,15 +31,16 @@ def forward(x: Array, kernel: Array, geometry: Geometry) -> Array:
 
 def kernel_gradient(x: Array, y: Array, geometry: Geometry) -> Array:
     """Return the gradient of Σ y · forward(x, kernel) by the kernel."""
-    features = y.shape[-1]
-    rows = lax.optimization_barrier(_beside(seen(x, geometry), geometry.groups))
-    groups = geometry.groups
-    if groups == 1:
-        product = rows.reshape(-1, rows.shape[-1]).T @ y.reshape(-1, features)
-        return product.reshape(*geometry.window, -1, features)
-    split = y.reshape(*y.shape[:-1], groups, features // groups)
-    product = jnp.einsum("rgi,rgo->igo", _flat(rows, 2), _flat(split, 2))
-    return product.reshape(*geometry.window, x.shape[-1] // groups, features)
+    groups, features = geometry.groups, y.shape[-1]
+    split = _flat(y.reshape(*y.shape[:-1], groups, features // groups), 2)
+    products = []
+    for _, parts in _portions(seen(x, geometry)):
+        rows = lax.optimization_barrier(_flat(_beside(parts, groups), 2))
+        if groups == 1:
+            products.append(rows[:, 0].T @ split[:, 0])
+        else:
+            products.append(jnp.einsum("rgi,rgo->igo", rows, split).reshape(-1, features))
+    return jnp.concatenate(products).reshape(*geometry.window, x.shape[-1] // groups, features)
 
 
 def input_gradient(y: Array, kernel: Array, geometry: Geometry) -> Array:
@@ -52,11 +57,11 @@ def input_gradient(y: Array, kernel: Array, geometry: Geometry) -> Array:
     for phase in itertools.product(*map(range, geometry.stride)):
         taps = [reaching(geometry, axis, phase[axis]) for axis in range(dims)]
         parts = [shifted(y, [e for _, e in tap], counts) for tap in itertools.product(*taps)]
-        if not parts:
-            phases.append(jnp.zeros((y.shape[0], *counts, features), y.dtype))
-            continue
         chosen = [turned[tuple(q for q, _ in tap)] for tap in itertools.product(*taps)]
-        phases.append(_products(parts, jnp.stack(chosen, 1).reshape(groups, -1, features // groups), groups))
+        if parts:
+            phases.append(_products(parts, chosen, groups))
+        else:
+            phases.append(jnp.zeros((y.shape[0], *counts, features), y.dtype))
     return interleaved(phases, geometry)
 
 
@@ -102,27 +107,30 @@ def _tap(padded: Array, tap: Place, geometry: Geometry) -> Array:
     return lax.slice(padded, (0, *starts, 0), (batch, *ends, features), (1, *geometry.stride, 1))
 
 
+def _portions(parts: Sequence[Array]) -> list[tuple[slice, Sequence[Array]]]:
+    """Return the parts in portions that are no larger than may be put side by side, and where each is among them."""
+    most = max(1, _MOST // max(1, parts[0].nbytes))
+    return [(slice(n, n + most), parts[n : n + most]) for n in range(0, len(parts), most)]
+
+
 def _beside(parts: Sequence[Array], groups: int) -> Array:
-    """Return the parts side by side: (..., taps · n), or (..., groups, taps · n / groups)."""
-    if groups == 1:
-        return parts[0] if len(parts) == 1 else jnp.concatenate(parts, -1)
-    split = [part.reshape(*part.shape[:-1], groups, -1) for part in parts]
-    return jnp.concatenate(split, -1)
+    """Return the parts side by side, (..., groups, taps · n / groups)."""
+    return jnp.concatenate([part.reshape(*part.shape[:-1], groups, part.shape[-1] // groups) for part in parts], -1)
 
 
-def _products(parts: Sequence[Array], matrices: Array, groups: int) -> Array:
-    """Return the parts, side by side, times the matrix of each group (groups, taps · n / groups, features / groups)."""
-    rows = _beside(parts, groups)
-    if groups == 1:
-        return (rows.reshape(-1, rows.shape[-1]) @ matrices[0]).reshape(*rows.shape[:-1], -1)
-    product = jnp.einsum("rgi,gio->rgo", _flat(rows, 2), matrices)
-    return product.reshape(*rows.shape[:-2], -1)
+def _products(parts: Sequence[Array], matrices: Sequence[Array], groups: int) -> Array:
+    """Return the sum of each part times its matrices (groups, n / groups, features / groups)."""
+    products = []
+    for where, portion in _portions(parts):
+        rows, matrix = _flat(_beside(portion, groups), 2), jnp.concatenate(matrices[where], 1)
+        products.append(rows[:, 0] @ matrix[0] if groups == 1 else jnp.einsum("rgi,gio->rgo", rows, matrix))
+    return reduce(add, products).reshape(*parts[0].shape[:-1], groups * matrices[0].shape[-1])
 
 
-def _matrices(kernel: Array, groups: int) -> Array:
-    """Return the kernel as a matrix for each group, (groups, taps · n / groups, features / groups)."""
-    rows = kernel.reshape(-1, groups, kernel.shape[-1] // groups)
-    return rows.swapaxes(0, 1)
+def _matrices(kernel: Array, groups: int) -> list[Array]:
+    """Return, for each tap of the kernel in order, a matrix for each group, (groups, n / groups, features / groups)."""
+    split = kernel.reshape(-1, kernel.shape[-2], groups, kernel.shape[-1] // groups)
+    return list(split.swapaxes(1, 2))
 
 
 def _turned(kernel: Array, groups: int) -> Array:

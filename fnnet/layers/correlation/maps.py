@@ -1,4 +1,4 @@
-r"""The three bilinear maps of a correlation, as JAX primitives: :math:`y = F(x, k)` and its transposes B and W.
+r"""The three bilinear maps of a correlation, as JAX primitives: :math:`y = F(x, k)` and its transposes, B and W.
 
 :math:`\langle F(x, k), y\rangle = \langle x, B(y, k)\rangle = \langle k, W(x, y)\rangle`. Each is linear in both of its
 arguments, and the transposes of each are the other two. So they are closed under differentiation of any order, forward
@@ -49,13 +49,13 @@ def _primitive(name: str, shape: Callable[[Any, Any, Geometry], tuple[int, ...]]
     primitive = Primitive(f"correlation_{name}")
 
     def abstract(a: Any, b: Any, *, geometry: Geometry, formulation: Formulation) -> ShapedArray:
-        varying = frozenset().union(*(getattr(aval, "vma", ()) for aval in (a, b)))
-        return ShapedArray(shape(a, b, geometry), a.dtype, **({"vma": varying} if varying else {}))
+        varying: Any = frozenset().union(*(getattr(aval, "vma", ()) for aval in (a, b)))
+        of_a_map = {"vma": varying} if varying else {}  # within shard_map: over which axes of the mesh it differs
+        return ShapedArray(shape(a, b, geometry), a.dtype, **of_a_map)
 
     def evaluated(a: Array, b: Array, *, geometry: Geometry, formulation: Formulation) -> Array:
-        platform = jax.default_backend()
-        if jax.config.jax_disable_jit:
-            return computed(name, a, b, geometry, formulation, platform=platform)
+        if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
+            return computed(name, a, b, geometry, formulation, platform=jax.default_backend())
         return _compiled(a, b, primitive=primitive, geometry=geometry, formulation=formulation)
 
     def lowered(platform: str) -> Any:
@@ -101,43 +101,32 @@ ad.defbilinear(
 )
 
 
-# How a batch of maps is one map. A batch of images alone is more images; with a batch of kernels each is a group.
-
-
-def _rows_in(a: Array, dim: int) -> tuple[Array, int]:
-    """Return `a` with the new batch made one with the axis of images, and its size."""
-    a = jnp.moveaxis(a, dim, 0)
-    return a.reshape(-1, *a.shape[2:]), a.shape[0]
-
-
-def _features_in(a: Array, dim: int | None, size: int) -> Array:
-    """Return `a` with the new batch, whose members are alike where there is none, made one with its features."""
-    a = (
-        jnp.broadcast_to(a[..., None, :], (*a.shape[:-1], size, a.shape[-1]))
-        if dim is None
-        else jnp.moveaxis(a, dim, -2)
-    )
-    return a.reshape(*a.shape[:-2], -1)
-
-
-def _features_out(a: Array, size: int) -> tuple[Array, int]:
-    return a.reshape(*a.shape[:-1], size, -1), a.ndim - 1
+# How a batch of maps is one map: images of one kernel are more images; where kernels differ, each has a group.
 
 
 def _batched(
-    primitive: Primitive, images: tuple[int, ...], args: Any, dims: Any, *, geometry: Geometry, **static: Any
-) -> Any:
-    """Return the batch of one of the maps; `images` says which of its arguments have an axis of images."""
+    primitive: Primitive, one_kernel: bool, args: Any, dims: Any, *, geometry: Geometry, formulation: Formulation
+) -> tuple[Array, int]:
+    """Return the batch of one of the maps; `one_kernel`: whether the second argument is a kernel."""
     size = next(a.shape[d] for a, d in zip(args, dims, strict=True) if d is not None)
-    if images == (0,) and dims[1] is None:
-        rows, _ = _rows_in(args[0], dims[0])
-        y = primitive.bind(rows, args[1], geometry=geometry, **static)
-        return y.reshape(size, -1, *y.shape[1:]), 0
-    whole = [_features_in(a, d, size) for a, d in zip(args, dims, strict=True)]
-    y = primitive.bind(*whole, geometry=geometry._replace(groups=geometry.groups * size), **static)
-    return _features_out(y, size)
+    if one_kernel and dims[1] is None:
+        images = jnp.moveaxis(args[0], dims[0], 0)
+        images = images.reshape(images.shape[0] * images.shape[1], *images.shape[2:])
+        y = primitive.bind(images, args[1], geometry=geometry, formulation=formulation)
+        return y.reshape(size, y.shape[0] // max(size, 1), *y.shape[1:]), 0
+    whole = [_as_groups(a, d, size) for a, d in zip(args, dims, strict=True)]
+    grouped = geometry._replace(groups=geometry.groups * size)
+    y = primitive.bind(*whole, geometry=grouped, formulation=formulation)
+    return y.reshape(*y.shape[:-1], size, y.shape[-1] // max(size, 1)), y.ndim - 1
 
 
-batching.primitive_batchers[_forward] = partial(_batched, _forward, (0,))
-batching.primitive_batchers[_input_gradient] = partial(_batched, _input_gradient, (0,))
-batching.primitive_batchers[_kernel_gradient] = partial(_batched, _kernel_gradient, (0, 1))
+def _as_groups(a: Array, dim: int | None, size: int) -> Array:
+    """Return `a` with the new batch, whose members are alike where there is none, made one with its features."""
+    shape = (*a.shape[:-1], size, a.shape[-1])
+    a = jnp.broadcast_to(a[..., None, :], shape) if dim is None else jnp.moveaxis(a, dim, -2)
+    return a.reshape(*a.shape[:-2], a.shape[-2] * a.shape[-1])
+
+
+batching.primitive_batchers[_forward] = partial(_batched, _forward, True)
+batching.primitive_batchers[_input_gradient] = partial(_batched, _input_gradient, True)
+batching.primitive_batchers[_kernel_gradient] = partial(_batched, _kernel_gradient, False)

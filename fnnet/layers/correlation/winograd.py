@@ -1,14 +1,15 @@
 r"""Correlations by fewer products: Winograd's minimal filtering, F(m × m, 3 × 3) (Lavin & Gray 2016).
 
-Each block of m × m outputs is :math:`A^\top[(G K G^\top) \odot (B^\top x B)]A`, with x the (m + 2)² inputs that it sees:
-(m + 2)² products where the sum has 9 m². The transforms are sums of slices; the products of all blocks at one place
-of the transform are one matrix product over features. For windows 3 × 3 without stride, dilation or groups.
+Each block of m × m outputs is :math:`A^\top[(G K G^\top) \odot (B^\top x B)]A`, with x the (m + 2)² inputs that it
+sees: (m + 2)² products where the sum has 9 m². The transforms are sums of slices; the products of all blocks at one
+place of the transform are one matrix product over features. For windows 3 × 3 without stride, dilation or groups.
 
 In float32 alone: relative to the largest output the error is about 1e-6 for m = 2 and 1e-5 for m = 4.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -96,7 +97,7 @@ def _data(x: Array, geometry: Geometry, block: int) -> list[Array]:
     padded = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *pairs, (0, 0, 0)])
     rows = _combined(matrix, [_every(padded, 1, a, counts[0], block) for a in range(size)])
     columns = [_combined(matrix, [_every(row, 2, b, counts[1], block) for b in range(size)]) for row in rows]
-    return [tile.reshape(-1, x.shape[-1]) for column in columns for tile in column]
+    return [tile.reshape(math.prod(tile.shape[:-1]), x.shape[-1]) for column in columns for tile in column]
 
 
 def _of_kernel(kernel: Array, block: int) -> Array:
@@ -108,7 +109,8 @@ def _of_kernel(kernel: Array, block: int) -> Array:
 def _outputs(products: list[Array], shape: tuple[int, ...], sizes: tuple[int, ...], block: int) -> Array:
     """Return Aᵀ M A as an array (batch, *sizes, features): the blocks put together, cropped to `sizes`."""
     matrix, size = TRANSFORMS[block].products, block + 2
-    grid = [product.reshape(*shape, -1) for product in products]
+    features = products[0].shape[-1]
+    grid = [product.reshape(*shape, features) for product in products]
     if block == 2:
         by_row = [_combined(matrix, grid[b::size]) for b in range(size)]
         places = [_combined(matrix, [column[i] for column in by_row]) for i in range(block)]
@@ -117,7 +119,7 @@ def _outputs(products: list[Array], shape: tuple[int, ...], sizes: tuple[int, ..
         rows = [jnp.concatenate(_combined(matrix, grid[a * size : (a + 1) * size]), -1) for a in range(size)]
         whole = jnp.stack(_combined(matrix, rows), 2)
     batch, high, wide = shape
-    whole = whole.reshape(batch, high * block, wide * block, -1)
+    whole = whole.reshape(batch, high * block, wide * block, features)
     if whole.shape[1:3] == sizes:
         return whole
     # Cropped apart: a program that puts together and crops at once works on single numbers.
@@ -132,7 +134,7 @@ def _of_gradient(y: Array, block: int) -> list[Array]:
     padded = lax.pad(y, jnp.zeros((), y.dtype), [(0, 0, 0), *pairs, (0, 0, 0)])
     rows = _combined(matrix, [_every(padded, 1, a, counts[0], block) for a in range(block)])
     columns = [_combined(matrix, [_every(row, 2, b, counts[1], block) for b in range(block)]) for row in rows]
-    return [tile.reshape(-1, y.shape[-1]) for column in columns for tile in column]
+    return [tile.reshape(math.prod(tile.shape[:-1]), y.shape[-1]) for column in columns for tile in column]
 
 
 def _every(x: Array, axis: int, start: int, count: int, step: int) -> Array:

@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.core import ShapedArray
+from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array
@@ -24,12 +24,33 @@ from fnnet.layers.correlation.geometry import Geometry
 
 def correlate(x: Array, kernel: Array, geometry: Geometry, formulation: Formulation = "auto") -> Array:
     """Return F(x, kernel): (batch, *sizes, n), (*window, n / groups, features) -> (batch, *outputs, features)."""
-    return _forward.bind(x, kernel, geometry=geometry, formulation=formulation)
+    return _forward.bind(*_varying_alike(x, kernel), geometry=geometry, formulation=formulation)
 
 
 def transpose_correlate(y: Array, kernel: Array, geometry: Geometry, formulation: Formulation = "auto") -> Array:
     """Return B(y, kernel): (batch, *outputs, features), (*window, n / groups, features) -> (batch, *sizes, n)."""
-    return _input_gradient.bind(y, kernel, geometry=geometry, formulation=formulation)
+    return _input_gradient.bind(*_varying_alike(y, kernel), geometry=geometry, formulation=formulation)
+
+
+def _varying_alike(a: Array, b: Array) -> tuple[Array, Array]:
+    """Return both, within ``shard_map`` as values that differ over the axes of the mesh that either does."""
+    over_a, over_b = _varying(a), _varying(b)
+    return _vary(a, over_b - over_a), _vary(b, over_a - over_b)
+
+
+def _varying(x: Array) -> frozenset[Any]:
+    aval: Any = jax.typeof(x)
+    return (
+        aval.manual_axis_type.varying if hasattr(aval, "manual_axis_type") else aval.vma
+    )  # the latter before JAX 0.10
+
+
+def _vary(x: Array, axes: frozenset[Any]) -> Array:
+    if not axes:
+        return x
+    library: Any = lax
+    names = tuple(axes)
+    return library.pcast(x, names, to="varying") if hasattr(library, "pcast") else library.pvary(x, names)
 
 
 def _shape_forward(x: Any, kernel: Any, geometry: Geometry) -> tuple[int, ...]:
@@ -48,10 +69,10 @@ def _primitive(name: str, shape: Callable[[Any, Any, Geometry], tuple[int, ...]]
     """Return the primitive of a bilinear map, whose program is chosen where it is lowered."""
     primitive = Primitive(f"correlation_{name}")
 
-    def abstract(a: Any, b: Any, *, geometry: Geometry, formulation: Formulation) -> ShapedArray:
-        varying: Any = frozenset().union(*(getattr(aval, "vma", ()) for aval in (a, b)))
-        of_a_map = {"vma": varying} if varying else {}  # within shard_map: over which axes of the mesh it differs
-        return ShapedArray(shape(a, b, geometry), a.dtype, **of_a_map)
+    def abstract(a: Any, b: Any, *, geometry: Geometry, formulation: Formulation) -> Any:
+        # All have one rank, so that what is known of `a` beside its shape is known of the result.
+        whole = a.sharding.update(spec=(None,) * a.ndim)
+        return a.update(shape=shape(a, b, geometry), weak_type=False, sharding=whole)
 
     def evaluated(a: Array, b: Array, *, geometry: Geometry, formulation: Formulation) -> Array:
         if jax.config.jax_disable_jit:  # type: ignore[attr-defined]

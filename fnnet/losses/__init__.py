@@ -2,8 +2,9 @@
 
 Those of classes (``cross_entropy``, ``focal``, ``hinge``: logits ``(..., classes)``) and of vectors consume the last
 axis and give one value for each example. Those of regression and the ``binary_`` ones, with one logit for each 0-or-1,
-work element by element; the mean over everything is the mean over examples of the mean over outputs. So each is a
-function of its trailing axes alone, and ``vmap`` over a leading axis changes nothing.
+work element by element; the mean over everything is the mean over examples of the mean over outputs. Those of
+segmentation consume the pixels too, (..., H, W, classes), and the ``binary_`` ones of them (..., H, W): one value for
+each image. So each is a function of its trailing axes alone, and ``vmap`` over a leading axis changes nothing.
 """
 
 from fnnet.losses.classification import (
@@ -16,23 +17,45 @@ from fnnet.losses.classification import (
     kl_divergence,
 )
 from fnnet.losses.regression import absolute_error, huber, log_cosh, poisson, quantile, squared_error
+from fnnet.losses.segmentation import (
+    binary_dice,
+    binary_jaccard,
+    binary_lovasz,
+    binary_pixel_cross_entropy,
+    binary_tversky,
+    dice,
+    jaccard,
+    lovasz,
+    pixel_cross_entropy,
+    tversky,
+)
 from fnnet.losses.similarity import contrastive, cosine, triplet
 
 __all__ = [
     "absolute_error",
     "binary_cross_entropy",
+    "binary_dice",
     "binary_focal",
     "binary_hinge",
+    "binary_jaccard",
+    "binary_lovasz",
+    "binary_pixel_cross_entropy",
+    "binary_tversky",
     "contrastive",
     "cosine",
     "cross_entropy",
+    "dice",
     "focal",
     "hinge",
     "huber",
+    "jaccard",
     "kl_divergence",
     "log_cosh",
+    "lovasz",
+    "pixel_cross_entropy",
     "poisson",
     "quantile",
     "squared_error",
     "triplet",
+    "tversky",
 ]

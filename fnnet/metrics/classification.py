@@ -35,7 +35,7 @@ def accuracy(*, ignore: int | None = None) -> Metric:
     """
 
     def values(prediction: Any, target: Any) -> tuple[Array, Array]:
-        logits, labels, kept, valid = _decode("accuracy", prediction, target, ignore)
+        logits, labels, kept, valid = decode("accuracy", prediction, target, ignore)
         return hit_or_nan(logits.argmax(-1).astype(labels.dtype) == labels, valid), kept
 
     return weighted_mean("accuracy", values)
@@ -74,7 +74,7 @@ def top_k_accuracy(k: int, *, ignore: int | None = None) -> Metric:
     name = f"top_{k}_accuracy"
 
     def values(prediction: Any, target: Any) -> tuple[Array, Array]:
-        logits, labels, kept, valid = _decode(name, prediction, target, ignore)
+        logits, labels, kept, valid = decode(name, prediction, target, ignore)
         if logits.shape[-1] < k:
             raise ShapeError(name, f"needs at least {k} classes, got logits {logits.shape}", "choose a smaller k.")
         at_label = jnp.take_along_axis(logits, labels[..., None], axis=-1)
@@ -97,7 +97,7 @@ def confusion_matrix(n: int, *, threshold: float | None = None, ignore: int | No
     Array([[1., 1.],
            [0., 1.]], dtype=float32)
     """
-    return _from_confusion("confusion_matrix", lambda counts: counts, n, threshold, ignore)
+    return from_confusion("confusion_matrix", lambda counts: counts, n, threshold, ignore)
 
 
 def precision(
@@ -166,12 +166,13 @@ def cohens_kappa(
         expected = shares.sum(1)[:, None] * shares.sum(0)[None]
         return 1 - (distance * shares).sum() / (distance * expected).sum()
 
-    return _from_confusion("cohens_kappa", value, n, threshold, ignore)
+    return from_confusion("cohens_kappa", value, n, threshold, ignore)
 
 
-def _from_confusion(
+def from_confusion(
     name: str, value: Callable[[Array], Array], n: int, threshold: float | None, ignore: int | None
 ) -> Metric:
+    """Return the metric ``value(counts)`` of the confusion matrix (n, n) over all data."""
     check_count(name, "n", n, least=2)
     if threshold is not None and n != 2:
         raise ValueError(f"{name}: threshold is for n=2 and one logit an example, got n={n}")
@@ -180,7 +181,7 @@ def _from_confusion(
         return nothing(n, n)
 
     def update(acc: Sum, prediction: Any, target: Any, weight: ArrayLike | None = None) -> Sum:
-        given, labels, kept, valid = _decisions(name, prediction, target, n, threshold, ignore)
+        given, labels, kept, valid = decisions(name, prediction, target, n, threshold, ignore)
         marks = jnp.where(valid, 1.0, jnp.nan)
         marks, w = weigh(name, marks, weight, kept, acc.value.dtype)
         # Rows that weigh nothing may hold anything: their class is one that exists, and they add 0 to it.
@@ -209,10 +210,10 @@ def _rate(
         rates = jnp.where(under == 0, 0.0, over / jnp.where(under == 0, 1.0, under))
         return rates.mean() if average == "macro" else rates
 
-    return _from_confusion(f"{name}_{average or 'per_class'}", value, n, threshold, ignore)
+    return from_confusion(f"{name}_{average or 'per_class'}", value, n, threshold, ignore)
 
 
-def _decode(where: str, prediction: Any, target: Any, ignore: int | None) -> tuple[Array, Array, Array, Array]:
+def decode(where: str, prediction: Any, target: Any, ignore: int | None) -> tuple[Array, Array, Array, Array]:
     """Return (logits, labels, kept, valid): labels within range, which examples count, and which are sound."""
     logits = as_prediction(where, prediction)
     if are_labels(where, logits, target):
@@ -226,7 +227,7 @@ def _decode(where: str, prediction: Any, target: Any, ignore: int | None) -> tup
     return logits, labels, kept, valid & ~jnp.isnan(logits).any(-1)
 
 
-def _decisions(
+def decisions(
     where: str, prediction: Any, target: Any, n: int, threshold: float | None, ignore: int | None
 ) -> tuple[Array, Array, Array, Array]:
     """Return (given class, labels, kept, valid), all of the batch's shape."""
@@ -240,7 +241,7 @@ def _decisions(
         labels, kept, valid = as_labels(where, target, n, ignore)
         given, _, known = as_labels(where, prediction, n)
         return given, labels, kept, valid & known
-    logits, labels, kept, valid = _decode(where, prediction, target, ignore)
+    logits, labels, kept, valid = decode(where, prediction, target, ignore)
     if logits.shape[-1] != n:
         problem = f"logits must have shape (..., {n}), got {logits.shape}"
         raise ShapeError(where, problem, "make the metric for the number of classes that the network has.")

@@ -16,6 +16,7 @@ from hypothesis.extra.numpy import arrays
 from laws import assert_pure_and_compilable
 from loss_toys import COUNTS, REAL, SOFT, WEIGHTS, T, Y, Z, fails
 from scipy import special
+from segmentation_toys import ROWS as SEGMENTATION
 
 from fnnet import losses
 from fnnet.errors import ShapeError
@@ -130,6 +131,7 @@ LOSSES = {  # one row buys every law
     "contrastive": Case(partial(losses.contrastive, margin=3.0), contrastive, (Z, REAL), np.array([1, 0, 0, 1])),
     "triplet": Case(losses.triplet, triplet, (Z, REAL, Z[::-1].copy()), np.zeros(4)),
 }
+LOSSES |= {name: Case(*row) for name, row in SEGMENTATION.items()}
 ERRORS = ("squared_error", "absolute_error", "huber", "log_cosh", "quantile", "poisson")
 BY_ELEMENT = [name for name in LOSSES if name.startswith(("binary_", *ERRORS))]
 
@@ -215,7 +217,7 @@ EXTREMES = np.array([[1e4, -1e4, 0], [-1e4, -1e4, -1e4], [1e4, 1e4, 1e4], [0, 0,
 @every
 def test_values_and_gradients_are_finite_at_extreme_predictions(case):
     """Finite at ±1e4 and where all entries, or both points, are equal."""
-    prediction = jax.tree.map(lambda _: EXTREMES, case.prediction)
+    prediction = jax.tree.map(lambda x: np.broadcast_to(EXTREMES, x.shape), case.prediction)
     both = jax.jit(lambda p, t: (case.loss(p, t), jax.grad(lambda p: case.loss(p, t).sum())(p)))
     for target in (case.target, np.asarray(case.target)[::-1].copy()):
         values, gradient = both(prediction, target)

@@ -184,7 +184,7 @@ def lovasz(
     truth = _one_hot(y, kept, z)
     p = nn.softmax(z)
     error = jnp.where(kept[..., None], jnp.where(truth, 1 - p, p), 0.0)
-    of_class = _lovasz(*(jnp.moveaxis(x, -1, -3) for x in (error, truth)), kept[..., None, :, :])
+    of_class = _lovasz(jnp.moveaxis(error, -1, -3), jnp.moveaxis(truth, -1, -3), kept[..., None, :, :])
     return mark * _mean(where, of_class, truth, classes, class_weights)
 
 

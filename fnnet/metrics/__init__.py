@@ -28,23 +28,29 @@ from fnnet.metrics.curves import (
     roc_curve,
 )
 from fnnet.metrics.regression import mean_absolute_error, mean_squared_error, r2
+from fnnet.metrics.segmentation import boundary_f1, dice, image_dice, mean_iou, pixel_accuracy
 
 __all__ = [
     "accuracy",
     "average_precision",
     "average_precision_error",
     "binary_accuracy",
+    "boundary_f1",
     "brier",
     "cohens_kappa",
     "confusion_matrix",
+    "dice",
     "exact_average_precision",
     "exact_roc_auc",
     "expected_calibration_error",
     "f1",
+    "image_dice",
     "log_loss",
     "mean",
     "mean_absolute_error",
+    "mean_iou",
     "mean_squared_error",
+    "pixel_accuracy",
     "precision",
     "precision_recall_curve",
     "r2",

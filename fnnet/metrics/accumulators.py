@@ -57,13 +57,13 @@ def total(x: Float[Array, "*shape"]) -> Sum:
     return Sum(*lax.reduce((x, jnp.zeros_like(x)), (zero, zero), combine, (0,)))
 
 
-def by_bin(place: Int[Array, n], x: Float[Array, n], bins: int) -> Sum:
+def by_bin(place: Int[Array, n], x: Float[Array, n], bins: int, chunk: int = _CHUNK) -> Sum:
     """Return the sum of `x` in each bin, `place` being that of each value.
 
-    Values are added up by 1024, and these sums without loss: so one large update does not use up a float32's digits.
+    Values are added up by `chunk`, and these sums without loss: so one large update does not use up a float32's digits.
     """
-    chunk = jnp.arange(x.size) // _CHUNK
-    return total(jnp.zeros((-(-x.size // _CHUNK), bins), x.dtype).at[chunk, place].add(x))
+    part = jnp.arange(x.size) // chunk
+    return total(jnp.zeros((-(-x.size // chunk), bins), x.dtype).at[part, place].add(x))
 
 
 def read(x: Sum) -> Float[Array, "*shape"]:

@@ -17,9 +17,11 @@ from jaxtyping import Array, Float
 
 from fnnet.core import Metric
 from fnnet.errors import ShapeError
-from fnnet.metrics.accumulators import Sum, hit_or_nan, nothing, plus, read, single, weigh, weighted_mean
+from fnnet.metrics.accumulators import Sum, by_bin, hit_or_nan, nothing, plus, read, weigh, weighted_mean
 from fnnet.shapes import check_count
 from fnnet.targets import are_labels, as_binary, as_labels, as_prediction, check_same_shape
+
+_CHUNK = 2**16  # counted in plain floats: an image has more pixels than a float32 counts to
 
 Average: TypeAlias = Literal["macro", "micro"] | None
 """Over classes: their plain mean, the value of all decisions counted together, or None: one value for each class."""
@@ -89,7 +91,7 @@ def confusion_matrix(n: int, *, threshold: float | None = None, ignore: int | No
     """Count of examples, or sum of their weights, by true class (row) and predicted class (column); shape (n, n).
 
     A prediction is (..., n) logits, or integers (...) that are classes already; with `n` 2 and a `threshold`, it is one
-    logit (...), class 1 where it exceeds the threshold. Whole weights are exact to 2²⁴ an update, and to 2⁴⁸ in all.
+    logit (...), class 1 where it exceeds the threshold. Whole weights up to 256 are exact, to 2⁴⁸ in all.
     Raises: ValueError if ``n < 2``, or for a `threshold` with other `n`; ShapeError if the logits have not `n` classes.
 
     >>> metric = fn.metrics.confusion_matrix(2)
@@ -173,9 +175,7 @@ def from_confusion(
     name: str, value: Callable[[Array], Array], n: int, threshold: float | None, ignore: int | None
 ) -> Metric:
     """Return the metric ``value(counts)`` of the confusion matrix (n, n) over all data."""
-    check_count(name, "n", n, least=2)
-    if threshold is not None and n != 2:
-        raise ValueError(f"{name}: threshold is for n=2 and one logit an example, got n={n}")
+    check_decisions(name, n, threshold)
 
     def init() -> Sum:
         return nothing(n, n)
@@ -186,10 +186,18 @@ def from_confusion(
         marks, w = weigh(name, marks, weight, kept, acc.value.dtype)
         # Rows that weigh nothing may hold anything: their class is one that exists, and they add 0 to it.
         cell = (labels * n + given).reshape(-1)
-        counts = jnp.zeros(n * n, w.dtype).at[cell].add(w, mode="drop").reshape(n, n)
-        return plus(acc, single(jnp.where(jnp.isnan(marks).any(), jnp.nan, counts)))
+        counts = by_bin(cell, w, n * n, chunk=_CHUNK)
+        value = jnp.where(jnp.isnan(marks).any(), jnp.nan, counts.value)
+        return plus(acc, Sum(value.reshape(n, n), counts.error.reshape(n, n)))
 
     return Metric(name, init, update, lambda acc: value(read(acc)), plus)
+
+
+def check_decisions(where: str, n: int, threshold: float | None) -> None:
+    """Raise ValueError unless `n` is a number of classes, and 2 if one logit decides by a `threshold`."""
+    check_count(where, "n", n, least=2)
+    if threshold is not None and n != 2:
+        raise ValueError(f"{where}: threshold is for n=2 and one logit an example, got n={n}")
 
 
 def _rate(

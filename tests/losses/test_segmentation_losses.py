@@ -32,6 +32,7 @@ from segmentation_toys import (
 from fnnet import losses
 from fnnet.errors import DataError, DtypeError, ShapeError
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
 close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
 OF_CLASSES = {name: getattr(losses, name) for name in ("pixel_cross_entropy", *TERMS)}
 REGIONS = {name: getattr(losses, name) for name in ("tversky", "dice", "jaccard")}

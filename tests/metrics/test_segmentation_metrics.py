@@ -28,6 +28,7 @@ every = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 Z, Y = MASK_LOGITS[:6], MASKS[:6]
 VOID = np.where(np.random.default_rng(0).uniform(size=Y.shape) < 0.25, 255, Y)
 fast = jax.jit(value, static_argnums=0)
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
 
 @pytest.mark.row("segmentation")

@@ -300,7 +300,7 @@ def _lovasz(error: Array, truth: Array, kept: Array) -> Array:
     adds 1 to the union. Subtracting two losses of large images would leave no digits.
     """
     error, truth, kept = (x.reshape(*x.shape[:-2], -1) for x in (error, truth, jnp.broadcast_to(kept, error.shape)))
-    order = jnp.argsort(jax.lax.stop_gradient(jnp.where(kept, error, -1.0)), axis=-1, descending=True)
+    order = _largest_first(jax.lax.stop_gradient(error), kept)
     error, truth, kept = (jnp.take_along_axis(x, order, axis=-1) for x in (error, truth, kept))
     size = truth.sum(-1, keepdims=True)
     intersection = (size - jnp.cumsum(truth, axis=-1)).astype(error.dtype)
@@ -308,6 +308,19 @@ def _lovasz(error: Array, truth: Array, kept: Array) -> Array:
     first = (size == 0) & (union == 1)  # from nothing wrong in an absent class, loss 0, to something: loss 1
     outside = jnp.where(first, 1.0, intersection / (jnp.maximum(union, 1.0) * jnp.maximum(union - 1, 1.0)))
     return (error * jnp.where(truth, 1 / jnp.maximum(union, 1.0), outside)).sum(-1)
+
+
+def _largest_first(error: Array, kept: Array) -> Array:
+    """Return the order of the last axis by falling error, what is not kept at the end.
+
+    Floats from 0 on are ordered as their bits are, and on CPU XLA sorts whole numbers with their places in half the time
+    of floats. Equal errors may come in any order.
+    """
+    whole: Any = jnp.uint64 if error.dtype == jnp.float64 else jnp.uint32
+    top = jnp.asarray(1, whole) << (8 * jnp.dtype(whole).itemsize - 1)
+    key = jnp.where(kept, top - jax.lax.bitcast_convert_type(error, whole), jnp.asarray(jnp.iinfo(whole).max, whole))
+    places = jax.lax.broadcasted_iota(jnp.int32, key.shape, key.ndim - 1)
+    return jax.lax.sort((key, places), num_keys=1, is_stable=False)[1]
 
 
 def _mean(where: str, of_class: Array, truth: Array, classes: Classes, class_weights: ArrayLike | None) -> Array:

@@ -36,9 +36,9 @@ def accuracy(*, ignore: int | None = None) -> Metric:
     0.5
     """
 
-    def values(prediction: Any, target: Any) -> tuple[Array, Array]:
+    def values(prediction: Any, target: Any) -> tuple[Array, Array | None]:
         logits, labels, kept, valid = decode("accuracy", prediction, target, ignore)
-        return hit_or_nan(logits.argmax(-1).astype(labels.dtype) == labels, valid), kept
+        return hit_or_nan(logits.argmax(-1).astype(labels.dtype) == labels, valid), None if ignore is None else kept
 
     return weighted_mean("accuracy", values)
 
@@ -75,14 +75,14 @@ def top_k_accuracy(k: int, *, ignore: int | None = None) -> Metric:
     check_count("top_k_accuracy", "k", k)
     name = f"top_{k}_accuracy"
 
-    def values(prediction: Any, target: Any) -> tuple[Array, Array]:
+    def values(prediction: Any, target: Any) -> tuple[Array, Array | None]:
         logits, labels, kept, valid = decode(name, prediction, target, ignore)
         if logits.shape[-1] < k:
             raise ShapeError(name, f"needs at least {k} classes, got logits {logits.shape}", "choose a smaller k.")
         at_label = jnp.take_along_axis(logits, labels[..., None], axis=-1)
         before = jax.lax.broadcasted_iota(labels.dtype, logits.shape, logits.ndim - 1) < labels[..., None]
         better = (logits > at_label) | ((logits == at_label) & before)
-        return hit_or_nan(better.sum(-1) < k, valid), kept
+        return hit_or_nan(better.sum(-1) < k, valid), None if ignore is None else kept
 
     return weighted_mean(name, values)
 

@@ -36,13 +36,13 @@ def pixel_accuracy(*, threshold: float | None = None, ignore: int | None = None)
     """
     name = "pixel_accuracy"
 
-    def values(prediction: Any, target: Any) -> tuple[Array, Array]:
+    def values(prediction: Any, target: Any) -> tuple[Array, Array | None]:
         if threshold is None:
             logits, labels, kept, valid = decode(name, prediction, target, ignore)
             given = logits.argmax(-1).astype(labels.dtype)
         else:
             given, labels, kept, valid = decisions(name, prediction, target, 2, threshold, ignore)
-        return hit_or_nan(given == labels, valid), kept
+        return hit_or_nan(given == labels, valid), None if ignore is None else kept
 
     return weighted_mean(name, values)
 

@@ -1,9 +1,6 @@
-"""Losses of segmentation: one value for each image, from logits of each pixel.
+"""Losses of the regions that an image is cut into: how far each class's pixels overlap those that are given to it.
 
-Logits are (..., H, W, classes), labels integers (..., H, W); those that begin with ``binary_`` take one logit and one
-0-or-1 a pixel. What the pixels' places are is not used: a volume (..., D, H, W, classes) is taken as the image
-``z.reshape(*batch, D * H, W, classes)``. Pixels labelled `ignore` are as if they were not there, whatever the logits.
-``cross_entropy``, ``focal`` and ``hinge`` take such logits too and give one value for each pixel.
+One value for each image; what is taken, and what `ignore` does, is said in ``pixels``. The order of pixels is not used.
 """
 
 from __future__ import annotations
@@ -17,77 +14,16 @@ from jax import nn
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from fnnet.errors import DataError, ShapeError
-from fnnet.losses.classification import (
-    binary_cross_entropy,
-    check_smoothing,
-    cross_entropy,
-    kept_logits,
-    one_or_nan,
-    weights_of,
-)
-from fnnet.shapes import align, check_rank
-from fnnet.targets import are_labels, as_binary, as_labels, as_prediction, check_ignore, check_same_shape, check_value
-from fnnet.targets import known as known_values
+from fnnet.errors import DataError
+from fnnet.losses.classification import one_or_nan, weights_of
+from fnnet.losses.pixels import Share, as_binary_pixels, as_pixels, quotient
+from fnnet.shapes import align
+from fnnet.targets import check_value, known
 
 Classes: TypeAlias = Literal["all", "present"]
 """Over which classes the mean is: all of them, or those that some kept pixel of the image is labelled with."""
 
-Share: TypeAlias = float | Float[Array, ""]
-
 _NO_PIXEL = 1e-12  # a union smaller than that is taken to be empty: what is divided by it would not fit its gradient
-
-
-def pixel_cross_entropy(
-    logits: Float[Array, "*batch height width classes"],
-    labels: ArrayLike,
-    *,
-    smoothing: Share = 0.0,
-    class_weights: ArrayLike | None = None,
-    ignore: int | None = None,
-) -> Float[Array, "*batch"]:
-    r"""Mean over an image's pixels of the cross-entropy, :math:`\sum_i w_{y_i} \ell_i / \sum_i w_{y_i}`.
-
-    The sums are over the pixels kept; :math:`w` are the `class_weights`, 1 if None; :math:`\ell_i` is
-    ``cross_entropy`` with this `smoothing`. An image without a pixel that weighs has loss 0 and no gradient.
-    Of one image it is what torch calls ``CrossEntropyLoss(weight, ignore_index, reduction="mean")``. Of a batch, torch
-    divides all sums by the weight of the whole batch: that is the mean of these values weighted with
-    :math:`\sum_i w_{y_i}` of each image, while their plain mean lets each image count the same.
-    Raises: as ``cross_entropy``; ShapeError unless labels are integers (..., H, W).
-
-    >>> z = jnp.array([[[0.0, 0.0], [-1e4, 1e4], [3.0, 1.0]]])
-    >>> f"{fn.losses.pixel_cross_entropy(z, jnp.array([[0, 1, 255]]), ignore=255):.3f}"
-    '0.347'
-    """
-    where = "pixel_cross_entropy"
-    check_smoothing(where, smoothing)
-    z, y, kept, mark = _pixels(where, logits, labels, ignore)
-    weights = None if class_weights is None else weights_of(where, "class_weights", class_weights, z)
-    loss = cross_entropy(z, y, smoothing=smoothing, class_weights=weights)
-    w = jnp.where(kept, 1.0 if weights is None else weights[y], 0.0).astype(z.dtype)
-    return mark * _over(jnp.where(w == 0, 0.0, loss).sum((-2, -1)), w.sum((-2, -1)))
-
-
-def binary_pixel_cross_entropy(
-    logits: Float[Array, "*batch height width"],
-    targets: ArrayLike,
-    *,
-    positive_weight: Share = 1.0,
-    ignore: int | None = None,
-) -> Float[Array, "*batch"]:
-    """Mean over an image's pixels of ``binary_cross_entropy``, divided by the number of pixels kept, weight or not.
-
-    Without `ignore` its mean is that of ``binary_cross_entropy``; an image without a pixel kept has loss 0 and no
-    gradient. Raises: as ``binary_cross_entropy``; ShapeError unless both are (..., H, W).
-
-    >>> f"{fn.losses.binary_pixel_cross_entropy(jnp.zeros((2, 2)), jnp.array([[0, 1], [1, 255]]), ignore=255):.3f}"
-    '0.693'
-    """
-    where = "binary_pixel_cross_entropy"
-    check_value(where, "positive_weight", positive_weight, "a finite number of at least 0", lambda w: 0 <= w < np.inf)
-    z, t, kept = _binary_pixels(where, logits, targets, ignore)
-    loss = jnp.where(kept, binary_cross_entropy(z, t, positive_weight=positive_weight), 0.0)
-    return _over(loss.sum((-2, -1)), kept.sum((-2, -1)).astype(z.dtype))
 
 
 def tversky(
@@ -180,7 +116,7 @@ def lovasz(
     '0.750'
     """
     where = "lovasz"
-    z, y, kept, mark = _pixels(where, logits, labels, ignore)
+    z, y, kept, mark = as_pixels(where, logits, labels, ignore)
     truth = _one_hot(y, kept, z)
     p = nn.softmax(z)
     error = jnp.where(kept[..., None], jnp.where(truth, 1 - p, p), 0.0)
@@ -243,9 +179,9 @@ def binary_lovasz(
     '1.000'
     """
     where = "binary_lovasz"
-    z, t, kept = _binary_pixels(where, logits, targets, ignore)
+    z, t, kept = as_binary_pixels(where, logits, targets, ignore)
     whole = (t == 0) | (t == 1)
-    if (values := known_values(whole)) is not None and not values.all():
+    if (values := known(whole)) is not None and not values.all():
         raise DataError(where, "targets must be 0 or 1, got values between them", "round them, or use binary_jaccard.")
     truth = (t > 0) & kept
     error = jnp.where(kept, jnp.where(truth, nn.sigmoid(-z), nn.sigmoid(z)), 0.0)
@@ -269,7 +205,7 @@ def _tversky(
     class_weights: ArrayLike | None,
     ignore: int | None,
 ) -> Array:
-    z, y, kept, mark = _pixels(where, logits, labels, ignore)
+    z, y, kept, mark = as_pixels(where, logits, labels, ignore)
     truth = _one_hot(y, kept, z)
     p = nn.softmax(z)
     of_class = _shortfall(where, p, 1 - p, truth.astype(z.dtype), kept[..., None], (-3, -2), price)
@@ -277,7 +213,7 @@ def _tversky(
 
 
 def _binary_tversky(where: str, logits: Array, targets: ArrayLike, price: _Price, ignore: int | None) -> Array:
-    z, t, kept = _binary_pixels(where, logits, targets, ignore)
+    z, t, kept = as_binary_pixels(where, logits, targets, ignore)
     return _shortfall(where, nn.sigmoid(z), nn.sigmoid(-z), t, kept, (-2, -1), price)
 
 
@@ -290,7 +226,7 @@ def _shortfall(
     alpha, beta, smooth = (jnp.asarray(value, p.dtype) for value in price)
     hit, much, few = (jnp.where(kept, x, 0.0).sum(pixels) for x in (p * t, p * (1 - t), rest * t))
     wrong = alpha * much + beta * few
-    return _over(wrong, hit + wrong + smooth, least=_NO_PIXEL)
+    return quotient(wrong, hit + wrong + smooth, least=_NO_PIXEL)
 
 
 def _lovasz(error: Array, truth: Array, kept: Array) -> Array:
@@ -313,8 +249,8 @@ def _lovasz(error: Array, truth: Array, kept: Array) -> Array:
 def _largest_first(error: Array, kept: Array) -> Array:
     """Return the order of the last axis by falling error, what is not kept at the end.
 
-    Floats from 0 on are ordered as their bits are, and on CPU XLA sorts whole numbers with their places in half the time
-    of floats. Equal errors may come in any order.
+    Floats from 0 on are ordered as their bits are, and on CPU XLA sorts whole numbers and their places in half the time
+    that floats take. Equal errors may come in any order.
     """
     whole: Any = jnp.uint64 if error.dtype == jnp.float64 else jnp.uint32
     top = jnp.asarray(1, whole) << (8 * jnp.dtype(whole).itemsize - 1)
@@ -331,38 +267,8 @@ def _mean(where: str, of_class: Array, truth: Array, classes: Classes, class_wei
     w = w if class_weights is None else weights_of(where, "class_weights", class_weights, of_class)
     w = jnp.broadcast_to(align(w, of_class), of_class.shape)
     w = w if classes == "all" else jnp.where(truth.any((-3, -2)), w, 0.0)
-    return _over((w * of_class).sum(-1), w.sum(-1))
-
-
-def _over(over: Array, under: Array, least: float = 0.0) -> Array:
-    """Return the quotient, 0 with no gradient where what is divided by is not above `least`; NaN stays NaN."""
-    empty = under <= least
-    return jnp.where(empty, 0.0, over / jnp.where(empty, 1.0, under))
+    return quotient((w * of_class).sum(-1), w.sum(-1))
 
 
 def _one_hot(y: Array, kept: Array, z: Array) -> Array:
     return (jax.lax.broadcasted_iota(y.dtype, z.shape, z.ndim - 1) == y[..., None]) & kept[..., None]
-
-
-def _pixels(where: str, logits: Any, labels: ArrayLike, ignore: int | None) -> tuple[Array, Array, Array, Array]:
-    """Return (logits, labels made safe, which are kept, 1 for each image or NaN if a label of it is out of range)."""
-    z = as_prediction(where, logits)
-    check_rank(where, z, 3, "(..., H, W, classes)")
-    if not are_labels(where, z, labels):
-        raise ShapeError(where, f"needs integer labels {z.shape[:-1]}, got {z.shape}", "pass labels.argmax(-1).")
-    y, kept, valid = as_labels(where, labels, z.shape[-1], ignore)
-    return kept_logits(z, kept, ignore), y, kept, one_or_nan(valid.all((-2, -1)), z)
-
-
-def _binary_pixels(where: str, logits: Any, targets: ArrayLike, ignore: int | None) -> tuple[Array, Array, Array]:
-    """Return (logits, targets, which are kept); a pixel to ignore has logit and target 0."""
-    z = as_prediction(where, logits)
-    check_same_shape(where, z, targets)
-    check_rank(where, z, 2, "(..., H, W)")
-    check_ignore(where, ignore)
-    kept = jnp.ones(z.shape, bool)
-    if ignore is not None:
-        values = known_values(targets)
-        kept = jnp.asarray(targets).astype(z.dtype) != ignore
-        targets = jnp.where(kept, targets, 0) if values is None else np.where(values == ignore, 0, values)
-    return jnp.where(kept, z, 0.0), as_binary(where, z, targets), kept

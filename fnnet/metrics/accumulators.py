@@ -59,7 +59,7 @@ def total(x: Float[Array, "*shape"]) -> Sum:
 
 
 def counted(n: int, dtype: Any) -> Sum:
-    """Return the sum of `n` ones. Given an array of ones, XLA would add them up while it compiles: seconds for an image.
+    """Return the sum of `n` ones. An array of ones XLA would add up while it compiles, which takes seconds for images.
 
     >>> many = counted(2**24 + 1, jnp.float32)
     >>> float(many.value) + float(many.error) - 2**24

@@ -111,7 +111,7 @@ def test_counts_beyond_the_digits_of_a_float_are_exact():
 
 
 @pytest.mark.row("segmentation")
-@pytest.mark.parametrize("distance", [0, 1, 2**0.5, 3**0.5, 5**0.5, 3.7, 100])
+@pytest.mark.parametrize("distance", [0, 1, 2**0.5, 5**0.5, 13**0.5, 3.7, 100])
 def test_boundary_f1_is_that_of_distance_transforms(distance):
     """Roots that are rounded down reach their own square; with pixels to ignore in the truth."""
     z, y = blobs(3, 13, 11, 3, seed=1)

@@ -109,9 +109,9 @@ def as_binary_pixels(where: str, logits: Any, targets: ArrayLike, ignore: int | 
     check_ignore(where, ignore)
     kept = jnp.ones(z.shape, bool)
     if ignore is not None:
-        values = known(targets)
-        kept = jnp.asarray(targets).astype(z.dtype) != ignore
-        targets = jnp.where(kept, targets, 0) if values is None else np.where(values == ignore, 0, values)
+        values, t = known(targets), jnp.asarray(targets)
+        kept = t.astype(z.dtype) != ignore
+        targets = jnp.where(kept, t, jnp.zeros_like(t)) if values is None else np.where(values == ignore, 0, values)
     return jnp.where(kept, z, 0.0), as_binary(where, z, targets), kept
 
 

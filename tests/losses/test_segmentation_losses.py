@@ -190,6 +190,7 @@ def test_one_logit_ignores_too(loss):
     close(value, [loss(MAPS[0, :2], MARKS[0, :2]), 0])
     assert not np.asarray(gradient)[~kept].any()
     close(loss(z, t.astype(np.float32), ignore=9), value)
+    close(both(MAPS, MARKS.astype(bool))[0], loss(MAPS, MARKS))
     for size, mark in itertools.product((0.0, 1e4, -1e4), (0, 1)):
         value, gradient = both(np.full_like(MAPS, size), np.full_like(MARKS, mark))
         assert np.isfinite(value).all()

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from fnnet.dtypes import at_least_float32
 from fnnet.errors import DataError, DtypeError, ShapeError
-from fnnet.shapes import check_floating
+from fnnet.shapes import check_count, check_floating
 
 
 def as_prediction(where: str, x: Any) -> Float[Array, "*shape"]:
@@ -120,8 +120,9 @@ def as_labels(
 ) -> tuple[Int[Array, "*shape"], Bool[Array, "*shape"], Bool[Array, "*shape"]]:
     """Return (labels, kept, valid): labels made safe to gather with, those not ignored, those ignored or in range.
 
-    Raises: DataError for a label out of range whose value is known.
+    Raises: ValueError if `ignore` is not a whole number; DataError for a label out of range whose value is known.
     """
+    check_ignore(where, ignore)
     if known(target) is not None:
         check_labels(target, classes, ignore=ignore, where=where)
     labels = jnp.asarray(target).astype(jnp.int32)
@@ -159,6 +160,18 @@ def check_labels(labels: ArrayLike, classes: int, *, ignore: int | None = None, 
             f"({count} of {values.size} labels {'is' if count == 1 else 'are'} out of range)"
         )
         raise DataError(where, problem, "number the classes from 0, or give the network one output for each class.")
+
+
+def check_ignore(where: str, ignore: int | None) -> None:
+    """Raise ValueError unless the label to leave out is None or a whole number.
+
+    >>> check_ignore("accuracy", 1.5)
+    Traceback (most recent call last):
+    ...
+    ValueError: accuracy: ignore must be a whole number, got 1.5
+    """
+    if ignore is not None:
+        check_count(where, "ignore", ignore, least=-(2**31))
 
 
 def check_value(where: str, name: str, value: Any, expected: str, holds: Callable[[Any], bool]) -> None:

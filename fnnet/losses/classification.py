@@ -43,16 +43,16 @@ def cross_entropy(
     Array([0.693, 0.   ], dtype=float32)
     """
     where = "cross_entropy"
-    _check_smoothing(where, smoothing)
+    check_smoothing(where, smoothing)
     z = as_prediction(where, logits)
     classes = z.shape[-1] if z.ndim else 0
-    weights = None if class_weights is None else _weights(where, "class_weights", class_weights, z)
+    weights = None if class_weights is None else weights_of(where, "class_weights", class_weights, z)
     smooth = not (isinstance(smoothing, int | float) and smoothing == 0)
     s = jnp.asarray(smoothing, z.dtype)
 
     if are_labels(where, z, labels):
         y, kept, valid = as_labels(where, labels, classes, ignore)
-        z, log_sum = _shifted(_kept_logits(z, kept, ignore))
+        z, log_sum = _shifted(kept_logits(z, kept, ignore))
         loss = (log_sum - jnp.take_along_axis(z, y[..., None], axis=-1))[..., 0]
         loss = loss if weights is None else _times(weights[y], loss)
         if smooth:
@@ -94,10 +94,10 @@ def focal(
     z = as_prediction(where, logits)
     if not are_labels(where, z, labels):
         raise ShapeError(where, f"needs integer labels {z.shape[:-1]}, got {z.shape}", "pass labels.argmax(-1).")
-    weights = None if class_weights is None else _weights(where, "class_weights", class_weights, z)
+    weights = None if class_weights is None else weights_of(where, "class_weights", class_weights, z)
     y, kept, valid = as_labels(where, labels, z.shape[-1], ignore)
     at_label = jax.lax.broadcasted_iota(jnp.int32, z.shape, z.ndim - 1) == y[..., None]
-    z, log_sum = _shifted(_kept_logits(z, kept, ignore))
+    z, log_sum = _shifted(kept_logits(z, kept, ignore))
     log_p = (jnp.take_along_axis(z, y[..., None], axis=-1) - log_sum)[..., 0]
     # 1 - p_y is the share of the other classes: from their own log-sum it keeps its digits, and its log is finite,
     # unless they are all masked by -inf: then log p_y is 0, whatever it is multiplied by.
@@ -127,7 +127,7 @@ def hinge(
         raise ShapeError(where, f"needs integer labels {z.shape[:-1]}, got {z.shape}", "pass labels.argmax(-1).")
     y, kept, valid = as_labels(where, labels, z.shape[-1], ignore)
     # Marked here, since past the corner of the hinge no NaN would reach the gradient.
-    z = _kept_logits(z, kept, ignore) * _one_or_nan(valid, z)[..., None]
+    z = kept_logits(z, kept, ignore) * one_or_nan(valid, z)[..., None]
     at_label = jax.lax.broadcasted_iota(jnp.int32, z.shape, z.ndim - 1) == y[..., None]
     rival = jnp.where(at_label, -jnp.inf, z).max(-1)
     loss = nn.relu(margin + rival - jnp.take_along_axis(z, y[..., None], axis=-1)[..., 0])
@@ -174,14 +174,14 @@ def binary_cross_entropy(
     Array([6.93e-01, 0.00e+00, 1.00e+04], dtype=float32)
     """
     where = "binary_cross_entropy"
-    _check_smoothing(where, smoothing)
+    check_smoothing(where, smoothing)
     z = as_prediction(where, logits)
     t = as_binary(where, z, targets)
     s = jnp.asarray(smoothing, z.dtype)
     t = (1 - s) * t + s / 2
     w = jnp.asarray(positive_weight).astype(z.dtype)
     if w.ndim:
-        w = _weights(where, "positive_weight", positive_weight, z)
+        w = weights_of(where, "positive_weight", positive_weight, z)
     else:
         _check_weights(where, "positive_weight", positive_weight)
     w = align(w, z) if w.ndim else w
@@ -239,7 +239,7 @@ def _shifted(z: Array) -> tuple[Array, Array]:
     return z, jnp.log(jnp.exp(z).sum(-1, keepdims=True))
 
 
-def _kept_logits(z: Array, kept: Array, ignore: int | None) -> Array:
+def kept_logits(z: Array, kept: Array, ignore: int | None) -> Array:
     """Return the logits with 0 for the examples ignored, so that not even a NaN there reaches the gradient."""
     return z if ignore is None else jnp.where(kept[..., None], z, 0.0)
 
@@ -255,14 +255,15 @@ def _times(p: Array, surprise: Array) -> Array:
 
 def _mark(loss: Array, kept: Array, valid: Array) -> Array:
     """Return the loss of the examples kept, 0 for those ignored, NaN with NaN gradient for a label out of range."""
-    return jnp.where(kept, loss, 0.0) * _one_or_nan(valid, loss)
+    return jnp.where(kept, loss, 0.0) * one_or_nan(valid, loss)
 
 
-def _one_or_nan(valid: Array, like: Array) -> Array:
+def one_or_nan(valid: Array, like: Array) -> Array:
+    """Return 1 where `valid`, NaN elsewhere, in the dtype of `like`: a factor that spoils value and gradient alike."""
     return jnp.where(valid, jnp.ones((), like.dtype), jnp.nan)
 
 
-def _weights(where: str, name: str, weights: ArrayLike, z: Array) -> Array:
+def weights_of(where: str, name: str, weights: ArrayLike, z: Array) -> Array:
     """Return one weight for each of the logits' last axis, in their dtype."""
     if isinstance(weights, Mapping):
         raise TypeError(f"{where}: {name} must be an array with one weight a class, in their order, got a dict")
@@ -280,7 +281,8 @@ def _check_weights(where: str, name: str, weights: ArrayLike) -> None:
         raise ValueError(f"{where}: {name} must be finite and at least 0, got {weights}")
 
 
-def _check_smoothing(where: str, smoothing: float | Array) -> None:
+def check_smoothing(where: str, smoothing: float | Array) -> None:
+    """Raise ValueError unless `smoothing` is a number in [0, 1]."""
     check_value(where, "smoothing", smoothing, "a number in [0, 1]", lambda s: 0 <= s <= 1)
 
 

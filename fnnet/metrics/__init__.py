@@ -29,25 +29,31 @@ from fnnet.metrics.curves import (
 )
 from fnnet.metrics.detection import detection_curve, mean_average_precision
 from fnnet.metrics.regression import mean_absolute_error, mean_squared_error, r2
+from fnnet.metrics.segmentation import boundary_f1, dice, image_dice, mean_iou, pixel_accuracy
 
 __all__ = [
     "accuracy",
     "average_precision",
     "average_precision_error",
     "binary_accuracy",
+    "boundary_f1",
     "brier",
     "cohens_kappa",
     "confusion_matrix",
     "detection_curve",
+    "dice",
     "exact_average_precision",
     "exact_roc_auc",
     "expected_calibration_error",
     "f1",
+    "image_dice",
     "log_loss",
     "mean",
     "mean_absolute_error",
     "mean_average_precision",
+    "mean_iou",
     "mean_squared_error",
+    "pixel_accuracy",
     "precision",
     "precision_recall_curve",
     "r2",

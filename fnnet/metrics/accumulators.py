@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
@@ -57,13 +58,24 @@ def total(x: Float[Array, "*shape"]) -> Sum:
     return Sum(*lax.reduce((x, jnp.zeros_like(x)), (zero, zero), combine, (0,)))
 
 
-def by_bin(place: Int[Array, n], x: Float[Array, n], bins: int) -> Sum:
+def counted(n: int, dtype: Any) -> Sum:
+    """Return the sum of `n` ones. An array of ones XLA would add up while it compiles, which takes seconds for images.
+
+    >>> many = counted(2**24 + 1, jnp.float32)
+    >>> float(many.value) + float(many.error) - 2**24
+    1.0
+    """
+    value = np.asarray(n, dtype)
+    return Sum(jnp.asarray(value), jnp.asarray(n - int(value), dtype))
+
+
+def by_bin(place: Int[Array, n], x: Float[Array, n], bins: int, chunk: int = _CHUNK) -> Sum:
     """Return the sum of `x` in each bin, `place` being that of each value.
 
-    Values are added up by 1024, and these sums without loss: so one large update does not use up a float32's digits.
+    Values are added up by `chunk`, and these sums without loss: so one large update does not use up a float32's digits.
     """
-    chunk = jnp.arange(x.size) // _CHUNK
-    return total(jnp.zeros((-(-x.size // _CHUNK), bins), x.dtype).at[chunk, place].add(x))
+    part = jnp.arange(x.size) // chunk
+    return total(jnp.zeros((-(-x.size // chunk), bins), x.dtype).at[part, place].add(x))
 
 
 def read(x: Sum) -> Float[Array, "*shape"]:
@@ -83,12 +95,12 @@ def merge_means(a: Mean, b: Mean) -> Mean:
     return Mean(plus(a.total, b.total), plus(a.weight, b.weight))
 
 
-def weighted_mean(name: str, values: Callable[[Any, Any], Array | tuple[Array, Array]]) -> Metric:
+def weighted_mean(name: str, values: Callable[[Any, Any], Array | tuple[Array, Array | None]]) -> Metric:
     r"""Return the metric :math:`\sum w_i v_i / \sum w_i` of ``values(prediction, target)``.
 
-    The leading axes of the values are batch; `values` may return a pair (values, kept) where some are to be left out. A
-    weight belongs to the leading axes and counts once for each value under it. What weighs nothing adds nothing, be it
-    NaN. The mean of nothing is NaN.
+    The leading axes of the values are batch; `values` may return a pair (values, kept) where some are to be left out,
+    or kept is None. A weight belongs to the leading axes and counts once for each value under it. What weighs nothing
+    adds nothing, be it NaN. The mean of nothing is NaN.
     """
 
     def init() -> Mean:
@@ -97,8 +109,10 @@ def weighted_mean(name: str, values: Callable[[Any, Any], Array | tuple[Array, A
     def update(acc: Mean, prediction: Any, target: Any, weight: ArrayLike | None = None) -> Mean:
         result = values(prediction, target)
         v, kept = result if isinstance(result, tuple) else (result, None)
-        v, w = weigh(name, v, weight, kept, acc.weight.value.dtype)
-        return merge_means(acc, Mean(total(v * w), total(w)))
+        dtype = acc.weight.value.dtype
+        v, w = weigh(name, v, weight, kept, dtype)
+        of_all = counted(w.size, dtype) if weight is None and kept is None else total(w)
+        return merge_means(acc, Mean(total(v * w), of_all))
 
     def compute(acc: Mean) -> Array:
         return read(acc.total) / read(acc.weight)

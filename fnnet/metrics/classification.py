@@ -17,9 +17,11 @@ from jaxtyping import Array, Float
 
 from fnnet.core import Metric
 from fnnet.errors import ShapeError
-from fnnet.metrics.accumulators import Sum, hit_or_nan, nothing, plus, read, single, weigh, weighted_mean
+from fnnet.metrics.accumulators import Sum, by_bin, hit_or_nan, nothing, plus, read, weigh, weighted_mean
 from fnnet.shapes import check_count
 from fnnet.targets import are_labels, as_binary, as_labels, as_prediction, check_same_shape
+
+_CHUNK = 2**16  # counted in plain floats: an image has more pixels than a float32 counts to
 
 Average: TypeAlias = Literal["macro", "micro"] | None
 """Over classes: their plain mean, the value of all decisions counted together, or None: one value for each class."""
@@ -34,9 +36,9 @@ def accuracy(*, ignore: int | None = None) -> Metric:
     0.5
     """
 
-    def values(prediction: Any, target: Any) -> tuple[Array, Array]:
-        logits, labels, kept, valid = _decode("accuracy", prediction, target, ignore)
-        return hit_or_nan(logits.argmax(-1).astype(labels.dtype) == labels, valid), kept
+    def values(prediction: Any, target: Any) -> tuple[Array, Array | None]:
+        logits, labels, kept, valid = decode("accuracy", prediction, target, ignore)
+        return hit_or_nan(logits.argmax(-1).astype(labels.dtype) == labels, valid), None if ignore is None else kept
 
     return weighted_mean("accuracy", values)
 
@@ -73,14 +75,14 @@ def top_k_accuracy(k: int, *, ignore: int | None = None) -> Metric:
     check_count("top_k_accuracy", "k", k)
     name = f"top_{k}_accuracy"
 
-    def values(prediction: Any, target: Any) -> tuple[Array, Array]:
-        logits, labels, kept, valid = _decode(name, prediction, target, ignore)
+    def values(prediction: Any, target: Any) -> tuple[Array, Array | None]:
+        logits, labels, kept, valid = decode(name, prediction, target, ignore)
         if logits.shape[-1] < k:
             raise ShapeError(name, f"needs at least {k} classes, got logits {logits.shape}", "choose a smaller k.")
         at_label = jnp.take_along_axis(logits, labels[..., None], axis=-1)
         before = jax.lax.broadcasted_iota(labels.dtype, logits.shape, logits.ndim - 1) < labels[..., None]
         better = (logits > at_label) | ((logits == at_label) & before)
-        return hit_or_nan(better.sum(-1) < k, valid), kept
+        return hit_or_nan(better.sum(-1) < k, valid), None if ignore is None else kept
 
     return weighted_mean(name, values)
 
@@ -89,7 +91,7 @@ def confusion_matrix(n: int, *, threshold: float | None = None, ignore: int | No
     """Count of examples, or sum of their weights, by true class (row) and predicted class (column); shape (n, n).
 
     A prediction is (..., n) logits, or integers (...) that are classes already; with `n` 2 and a `threshold`, it is one
-    logit (...), class 1 where it exceeds the threshold. Whole weights are exact to 2²⁴ an update, and to 2⁴⁸ in all.
+    logit (...), class 1 where it exceeds the threshold. Whole weights up to 256 are exact, to 2⁴⁸ in all.
     Raises: ValueError if ``n < 2``, or for a `threshold` with other `n`; ShapeError if the logits have not `n` classes.
 
     >>> metric = fn.metrics.confusion_matrix(2)
@@ -97,7 +99,7 @@ def confusion_matrix(n: int, *, threshold: float | None = None, ignore: int | No
     Array([[1., 1.],
            [0., 1.]], dtype=float32)
     """
-    return _from_confusion("confusion_matrix", lambda counts: counts, n, threshold, ignore)
+    return from_confusion("confusion_matrix", lambda counts: counts, n, threshold, ignore)
 
 
 def precision(
@@ -166,29 +168,36 @@ def cohens_kappa(
         expected = shares.sum(1)[:, None] * shares.sum(0)[None]
         return 1 - (distance * shares).sum() / (distance * expected).sum()
 
-    return _from_confusion("cohens_kappa", value, n, threshold, ignore)
+    return from_confusion("cohens_kappa", value, n, threshold, ignore)
 
 
-def _from_confusion(
+def from_confusion(
     name: str, value: Callable[[Array], Array], n: int, threshold: float | None, ignore: int | None
 ) -> Metric:
-    check_count(name, "n", n, least=2)
-    if threshold is not None and n != 2:
-        raise ValueError(f"{name}: threshold is for n=2 and one logit an example, got n={n}")
+    """Return the metric ``value(counts)`` of the confusion matrix (n, n) over all data."""
+    check_decisions(name, n, threshold)
 
     def init() -> Sum:
         return nothing(n, n)
 
     def update(acc: Sum, prediction: Any, target: Any, weight: ArrayLike | None = None) -> Sum:
-        given, labels, kept, valid = _decisions(name, prediction, target, n, threshold, ignore)
+        given, labels, kept, valid = decisions(name, prediction, target, n, threshold, ignore)
         marks = jnp.where(valid, 1.0, jnp.nan)
         marks, w = weigh(name, marks, weight, kept, acc.value.dtype)
         # Rows that weigh nothing may hold anything: their class is one that exists, and they add 0 to it.
         cell = (labels * n + given).reshape(-1)
-        counts = jnp.zeros(n * n, w.dtype).at[cell].add(w, mode="drop").reshape(n, n)
-        return plus(acc, single(jnp.where(jnp.isnan(marks).any(), jnp.nan, counts)))
+        counts = by_bin(cell, w, n * n, chunk=_CHUNK)
+        value = jnp.where(jnp.isnan(marks).any(), jnp.nan, counts.value)
+        return plus(acc, Sum(value.reshape(n, n), counts.error.reshape(n, n)))
 
     return Metric(name, init, update, lambda acc: value(read(acc)), plus)
+
+
+def check_decisions(where: str, n: int, threshold: float | None) -> None:
+    """Raise ValueError unless `n` is a number of classes, and 2 if one logit decides by a `threshold`."""
+    check_count(where, "n", n, least=2)
+    if threshold is not None and n != 2:
+        raise ValueError(f"{where}: threshold is for n=2 and one logit an example, got n={n}")
 
 
 def _rate(
@@ -209,10 +218,10 @@ def _rate(
         rates = jnp.where(under == 0, 0.0, over / jnp.where(under == 0, 1.0, under))
         return rates.mean() if average == "macro" else rates
 
-    return _from_confusion(f"{name}_{average or 'per_class'}", value, n, threshold, ignore)
+    return from_confusion(f"{name}_{average or 'per_class'}", value, n, threshold, ignore)
 
 
-def _decode(where: str, prediction: Any, target: Any, ignore: int | None) -> tuple[Array, Array, Array, Array]:
+def decode(where: str, prediction: Any, target: Any, ignore: int | None) -> tuple[Array, Array, Array, Array]:
     """Return (logits, labels, kept, valid): labels within range, which examples count, and which are sound."""
     logits = as_prediction(where, prediction)
     if are_labels(where, logits, target):
@@ -226,7 +235,7 @@ def _decode(where: str, prediction: Any, target: Any, ignore: int | None) -> tup
     return logits, labels, kept, valid & ~jnp.isnan(logits).any(-1)
 
 
-def _decisions(
+def decisions(
     where: str, prediction: Any, target: Any, n: int, threshold: float | None, ignore: int | None
 ) -> tuple[Array, Array, Array, Array]:
     """Return (given class, labels, kept, valid), all of the batch's shape."""
@@ -240,7 +249,7 @@ def _decisions(
         labels, kept, valid = as_labels(where, target, n, ignore)
         given, _, known = as_labels(where, prediction, n)
         return given, labels, kept, valid & known
-    logits, labels, kept, valid = _decode(where, prediction, target, ignore)
+    logits, labels, kept, valid = decode(where, prediction, target, ignore)
     if logits.shape[-1] != n:
         problem = f"logits must have shape (..., {n}), got {logits.shape}"
         raise ShapeError(where, problem, "make the metric for the number of classes that the network has.")

@@ -16,6 +16,7 @@ from hypothesis.extra.numpy import arrays
 from laws import assert_pure_and_compilable
 from loss_toys import BOXES, COUNTS, REAL, SOFT, WEIGHTS, T, Y, Z, fails
 from scipy import special
+from segmentation_toys import ROWS as SEGMENTATION
 
 from fnnet import losses
 from fnnet.errors import ShapeError
@@ -163,6 +164,7 @@ LOSSES = {  # one row buys every law
     "ciou": Case(losses.ciou, ciou, *BOXES),
     "triplet": Case(losses.triplet, triplet, (Z, REAL, Z[::-1].copy()), np.zeros(4)),
 }
+LOSSES |= {name: Case(*row) for name, row in SEGMENTATION.items()}
 ERRORS = ("squared_error", "absolute_error", "huber", "log_cosh", "quantile", "poisson")
 BY_ELEMENT = [name for name in LOSSES if name.startswith(("binary_", *ERRORS))]
 
@@ -250,7 +252,11 @@ EXTREMES = np.array([[1e4, -1e4, 0], [-1e4, -1e4, -1e4], [1e4, 1e4, 1e4], [0, 0,
 @every
 def test_values_and_gradients_are_finite_at_extreme_predictions(case):
     """Finite at ±1e4 and where all entries, or both points, are equal."""
-    prediction = jax.tree.map(lambda x: np.resize(EXTREMES, x.shape) if x.shape[-1] > 3 else EXTREMES, case.prediction)
+
+    def extreme(x):
+        return np.resize(EXTREMES, x.shape) if x.shape[-1] > 3 else np.broadcast_to(EXTREMES, x.shape)
+
+    prediction = jax.tree.map(extreme, case.prediction)
     both = jax.jit(lambda p, t: (case.loss(p, t), jax.grad(lambda p: case.loss(p, t).sum())(p)))
     for target in (case.target, np.asarray(case.target)[::-1].copy()):
         values, gradient = both(prediction, target)

@@ -15,6 +15,7 @@ import pytest
 import sklearn.metrics as sk
 from hypothesis import given
 from laws import assert_pure_and_compilable
+from mask_toys import ROWS as SEGMENTATION
 from metric_toys import GUESS, MANY_S, MANY_T, REAL, N, S, T, W, Y, Z
 from scipy import special
 
@@ -180,6 +181,7 @@ for score, ours in (
         METRICS[f"{ours.__name__}, {average}"] = Case(
             ours(4, average=average), by_class(score, average=average, **LABELS), Z, Y
         )
+METRICS |= {name: Case(*row) for name, row in SEGMENTATION.items()}
 COARSE = {  # the laws of accumulators hold of binned metrics too; their values are in test_curves.py
     "roc_auc": Case(metrics.roc_auc(8), lambda s, t: None, S, T),
     "average_precision": Case(metrics.average_precision(8), lambda s, t: None, S, T),
@@ -194,6 +196,9 @@ SAME_ACCUMULATOR = (
     "f1, macro",
     "f1, micro",
     "f1, None",
+    "pixel_accuracy",
+    "mean_iou",
+    "dice",
 )
 LAWFUL = {
     name: case

@@ -63,7 +63,7 @@ from fnnet.training import Record, compiler_options, evaluate, init, predict, ru
 from fnnet.transforms import hyperparams, with_hyperparams
 
 if TYPE_CHECKING:
-    from fnnet import checkpoints, inspection, layouts, logs, losses, metrics, nets, neurons, plotting
+    from fnnet import boxes, checkpoints, inspection, layouts, logs, losses, metrics, nets, neurons, plotting
     from fnnet.inspection import summary
 
 __version__ = "0.1.0"
@@ -87,6 +87,7 @@ __all__ = [
     "avg_pool",
     "batch_norm",
     "bidirectional",
+    "boxes",
     "callbacks",
     "checkpoints",
     "collapse",
@@ -157,7 +158,7 @@ __all__ = [
 ]
 
 # What training itself does not need is imported at its first use, which keeps `import fnnet` quick.
-_LATER = ("checkpoints", "inspection", "layouts", "logs", "losses", "metrics", "nets", "neurons", "plotting")
+_LATER = ("boxes", "checkpoints", "inspection", "layouts", "logs", "losses", "metrics", "nets", "neurons", "plotting")
 
 
 def __getattr__(name: str) -> Any:

@@ -22,9 +22,9 @@ def color(*, brightness: Range = 0.0, contrast: Range = 0.0, saturation: Range =
 
     Images are floating-point with values in [0, 1], to which each change clips: augment first, standardise after.
     Amounts are uniform. Factors f, of which a number r stands for max(0, 1 - r) … 1 + r and a pair for (low, high):
-    `brightness`, :math:`f x`; `contrast`, :math:`f x + (1-f)\,\bar g`, g the grey of a pixel and :math:`\bar g` its mean over the
-    image; `saturation`, :math:`f x + (1-f)\,g`. `hue` turns the colour wheel of HSV by a share of a whole turn,
-    of which a number r ≤ ½ stands for -r … r. Grey is :math:`0.299 R + 0.587 G + 0.114 B`, or the mean of other than
+    `brightness`, :math:`f x`; `contrast`, :math:`f x + (1-f)\,\bar g`, g the grey of a pixel and :math:`\bar g` its
+    mean over the image; `saturation`, :math:`f x + (1-f)\,g`. `hue` turns the colour wheel of HSV by a share of
+    a whole turn, of which a number r ≤ ½ stands for -r … r. Grey is :math:`0.299 R + 0.587 G + 0.114 B`, or the mean of other than
     three channels. y stays as it is. Computed in at least float32.
 
     Law: with all ranges 0 it is the identity. It is differentiable almost everywhere.

@@ -25,8 +25,9 @@ def mixup(alpha: float = 0.2, *, classes: int | None = None) -> Transform:
 
     λ is of Beta(`alpha`, `alpha`), drawn for each row. Partners are the rows j = i + s of the batch, counted round,
     with one s for all, drawn from 1 … n - 1: never itself, unless it is alone. Targets mix by the same λ: integers
-    (n,), labels of so many `classes`, become rows of probabilities (n, classes), which ``fn.losses.cross_entropy`` takes; floats
-    (n, ...), distributions or numbers, stay what they are. A dict holds any of these. Images are floating-point.
+    (n,), labels of so many `classes`, become rows of probabilities (n, classes), which ``fn.losses.cross_entropy``
+    takes; floats (n, ...), distributions or numbers, stay what they are. A dict holds any of these. Images are
+    floating-point.
 
     Weights mix too, and a target counts by its own: :math:`w = \lambda w_i + (1-\lambda) w_j` and
     :math:`y = (\lambda w_i y_i + (1-\lambda) w_j y_j) / w`, so that a row of weight 0 adds nothing to what is learnt.
@@ -82,8 +83,18 @@ def cutmix(alpha: float = 1.0, *, classes: int | None = None) -> Transform:
 
 
 def _beta(where: str, alpha: float) -> Callable[[Key, Any], Float[Array, ""]]:
+    """Return the drawer of one number of Beta(alpha, alpha), in closed form (Devroye 1996, from Bailey 1994)."""
     check_value(where, "alpha", alpha, "a number above 0", lambda a: 0 < a < float("inf"))
-    return lambda key, dtype: jax.random.beta(key, jnp.asarray(alpha, dtype), jnp.asarray(alpha, dtype))
+    root = 1 / float(alpha)
+
+    def draw(key: Key, dtype: Any) -> Float[Array, ""]:
+        # jax.random.beta rejects in loops, of which each compiled step would hold two.
+        u, v = jax.random.uniform(key, (2,), dtype)
+        p, cosine = u**root, jnp.cos(2 * jnp.pi * v)
+        squared = p + (1 - p) * cosine**2
+        return jnp.clip(0.5 + 0.5 * cosine * jnp.sqrt((1 - p) / jnp.maximum(squared, jnp.finfo(dtype).tiny)), 0, 1)
+
+    return draw
 
 
 def _mixing(
@@ -96,6 +107,8 @@ def _mixing(
         x, y, weight = opened(where, batch, floating=floating)
         rows, dtype = len(x), at_least_float32(x.dtype)
         # The key of the batch's shift is that of the row after the last that there can be.
+        numbers = _as_numbers(where, y, "y", rows, classes, dtype)
+        keys = row_keys(where, key, rows)
         shift = jax.random.randint(jax.random.fold_in(key, 2**31 - 1), (), 1, max(rows, 2))
         partners = (jnp.arange(rows) + shift) % rows
 
@@ -103,19 +116,18 @@ def _mixing(
             of_share, of_place = jax.random.split(key)
             return mix(of_place, draw(of_share, dtype), image, other)
 
-        x, shares = jax.vmap(one)(row_keys(where, key, rows), x, x[partners])
-        return (x, *_mixed_targets(where, y, shares, partners, weight, classes))
+        x, shares = jax.vmap(one)(keys, x, x[partners])
+        return (x, *_mixed_targets(where, numbers, shares, partners, weight))
 
     return transform
 
 
 def _mixed_targets(
     where: str,
-    y: PyTree,
+    numbers: PyTree,
     shares: Float[Array, n],
     partners: Int[Array, n],
     weight: tuple[Array, ...],
-    classes: int | None,
 ) -> tuple[Any, ...]:
     """Return the targets mixed by the shares, and the weights, if there are any."""
     first, second = shares, 1 - shares
@@ -134,18 +146,17 @@ def _mixed_targets(
         )
         weight = (total.astype(w.dtype if jnp.issubdtype(w.dtype, jnp.floating) else total.dtype),)
 
-    def mixed(y: Any, name: str) -> Any:
-        if isinstance(y, Mapping):
-            return {entry: mixed(y[entry], f"{name}[{entry!r}]") for entry in y}
-        values = _as_values(where, y, name, len(shares), classes, shares.dtype)
+    def mixed(values: Array) -> Array:
         a, b = (jnp.broadcast_to(align(s.astype(values.dtype), values, axis=0), values.shape) for s in (first, second))
         return a * values + b * values[partners]
 
-    return (mixed(y, "y"), *weight)
+    return (jax.tree.map(mixed, numbers), *weight)
 
 
-def _as_values(where: str, y: Any, name: str, rows: int, classes: int | None, dtype: Any) -> Float[Array, "..."]:
-    """Return targets as numbers that can be mixed: labels as rows of 0 and 1."""
+def _as_numbers(where: str, y: Any, name: str, rows: int, classes: int | None, dtype: Any) -> PyTree:
+    """Return targets as floats that can be mixed: labels as rows of 0 and 1, a dict as a dict."""
+    if isinstance(y, Mapping):
+        return {entry: _as_numbers(where, y[entry], f"{name}[{entry!r}]", rows, classes, dtype) for entry in y}
     if not hasattr(y, "shape") or not hasattr(y, "dtype"):
         fix = "objects and masks cannot be mixed: leave the transform out."
         raise DataError(where, f"{name} must be an array, or a dict of arrays, got {type(y).__name__}", fix)

@@ -1,0 +1,231 @@
+"""The laws of every transform: pure, of the key alone by row, the identity where nothing is drawn, part of a run."""
+
+from __future__ import annotations
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from augmentation_toys import KEY, MIXING, TRANSFORMS, H, N, W, photographs, targets
+
+import fnnet as fn
+from fnnet import augmentation
+from fnnet.errors import DataError, DtypeError, KeyMissingError, ShapeError
+from fnnet.fingerprints import digest
+
+pytestmark = pytest.mark.types
+
+ALL = {name: factory for name, (factory, _) in TRANSFORMS.items()} | MIXING
+GEOMETRIC = {
+    "flip": augmentation.flip,
+    "crop": augmentation.crop,
+    "resized_crop": lambda **options: augmentation.resized_crop(8, **options),
+    "rotation": lambda **options: augmentation.rotation(5, **options),
+    "affine": augmentation.affine,
+}
+
+
+def batch(name, n=N):
+    x, y = photographs(), targets()
+    y = y["label"] if name in MIXING else y
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[:n], (x, y, np.linspace(0.5, 1, N, dtype=np.float32)))
+
+
+def traced(transform, *args):
+    """Return what `transform` would, of shapes alone: it raises what it would."""
+    return jax.eval_shape(transform, *args)
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_nothing_drawn_is_the_identity(name):
+    """Law: probability 0, or ranges that are points, change neither images nor any target, to the bit."""
+    given = batch(name)
+    changed = jax.jit(TRANSFORMS[name][1]())(KEY, given)
+    if name == "resized_crop":  # 2 logs and roots are drawn: the window is the image to rounding
+        chex.assert_trees_all_close(changed, given, atol=1e-4)
+    else:
+        chex.assert_trees_all_equal(changed, given)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_it_is_a_function_of_the_key(name):
+    """Compiled it gives the same to rounding, and the same again; another key another; dtypes and shapes are kept."""
+    transform, given = ALL[name](), batch(name)
+    compiled = jax.jit(transform)
+    once = compiled(KEY, given)
+    chex.assert_trees_all_equal(compiled(KEY, given), once)
+    if name in ("flip", "affine", "mixup"):
+        chex.assert_trees_all_close(transform(KEY, given), once, atol=2e-5)
+    assert (compiled(jax.random.key(9), given)[0] != once[0]).any()
+    if name not in MIXING:
+        chex.assert_trees_all_equal_shapes_and_dtypes(once, given)
+        chex.assert_trees_all_equal(once[2], given[2])
+        assert (once[1]["label"] == given[1]["label"]).all()
+    low = compiled(KEY, (given[0].astype(jnp.bfloat16), *given[1:]))[0]
+    assert low.dtype == jnp.bfloat16
+    if name not in ("resized_crop", "rotation", "affine", "chain"):  # of those sources are not rounded alike
+        chex.assert_trees_all_close(low.astype(jnp.float32), once[0], atol=0.02)
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_rows_are_independent(name):
+    """Law: row i is a function of the key, of i and of its own row: in a smaller batch it is the same."""
+    transform = jax.jit(TRANSFORMS[name][0]())
+    whole, part = transform(KEY, batch(name)), transform(KEY, batch(name, n=2))
+    chex.assert_trees_all_close(jax.tree.map(lambda leaf: leaf[:2], whole), part, atol=1e-5)
+    same = jnp.broadcast_to(jnp.asarray(photographs()[:1]), (N, H, W, 3))
+    changed, _ = transform(KEY, (same, None))
+    assert (changed[:1] != changed[1:]).any()
+
+
+def test_a_chain_draws_by_place():
+    """Each part has a key of its own, the same for a part whatever follows it."""
+    first, second = augmentation.rotation(30), augmentation.rotation(30)
+    given = batch("chain")
+    both = jax.jit(augmentation.chain(first, second))(KEY, given)
+    one = jax.jit(augmentation.chain(first))(KEY, given)
+    chex.assert_trees_all_close(both, jax.jit(second)(jax.random.fold_in(KEY, 1), one), atol=1e-5)
+    assert (both[0] != jax.jit(second)(jax.random.fold_in(KEY, 0), one)[0]).any()
+    with pytest.raises(TypeError, match="chain: expected functions"):
+        augmentation.chain(first, 3)
+
+
+@pytest.mark.parametrize("name", ["affine", "mixup"])
+def test_runs_may_be_cut(name):
+    """Law: a run of a + b steps with a transform is a run of a, then of b."""
+    net = fn.serial(fn.conv(2, 3), fn.global_pool(), fn.dense(5))
+    task = fn.Task(net, fn.losses.cross_entropy, fn.sgd(0.1), (fn.metrics.accuracy(),))
+    x, y = photographs()[:, :8, :8], np.arange(N) % 5
+    run = jax.jit(fn.run, static_argnames=("task", "steps", "batch_size", "transform", "sampler"))
+    options = {"batch_size": 4, "transform": ALL[name](), "sampler": fn.sampling.epochs("weigh")}
+    start = fn.init(task, KEY, x)
+    whole, _ = run(task, start, (x, y), steps=4, **options)
+    half, _ = run(task, start, (x, y), steps=2, **options)
+    chex.assert_trees_all_equal(run(task, half, (x, y), steps=2, **options)[0], whole)
+
+
+def test_what_they_are_is_told_apart():
+    """A resumed run is refused if its transform changed: by kind, by amount, and not by identity."""
+    made = [factory() for factory in ALL.values()] + [augmentation.rotation(31), augmentation.mixup(2.0, classes=5)]
+    assert len({digest(transform) for transform in made}) == len(made)
+    assert digest(augmentation.rotation(31)) == digest(augmentation.rotation(31))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_bad_batches(name):
+    transform, (x, y, weight) = ALL[name](), batch(name)
+    with pytest.raises(DataError, match=r"expected a batch \(x, y\)"):
+        traced(transform, KEY, x)
+    with pytest.raises(DataError, match="a tuple of 4"):
+        traced(transform, KEY, (x, y, weight, weight))
+    if name == "chain":
+        return
+    where = name.split()[0]
+    with pytest.raises(ShapeError, match=rf"{where}: the images must have shape \(n, H, W, C\), got \(6, 24, 32\)"):
+        traced(transform, KEY, (x[..., 0], y))
+    with pytest.raises(DtypeError, match="the images must be one array, got list"):
+        traced(transform, KEY, ([x], y))
+    with pytest.raises(KeyMissingError, match="needs a random key"):
+        traced(transform, 3, (x, y))
+    whole = ((x * 255).astype(jnp.uint8), y)
+    if where in ("flip", "crop", "erasing", "cutmix"):
+        assert traced(transform, KEY, whole)[0].dtype == jnp.uint8
+    else:
+        with pytest.raises(DtypeError, match=f"{where}: the images must be real floating-point, got uint8"):
+            traced(transform, KEY, whole)
+
+
+@pytest.mark.parametrize("name", GEOMETRIC)
+def test_bad_targets(name):
+    """What cannot be told, or is of another size, is refused, with a word on how to say it."""
+    x, y, objects = photographs(), targets(), targets()["objects"]
+    transform = GEOMETRIC[name]()
+    maps = np.ones((N, H, W), np.float32)
+    cases = [
+        (DtypeError, "may be a mask or not", maps),
+        (DtypeError, "may be a mask or not", y["mask"][..., None]),
+        (DtypeError, r"y\['depth'\] of float32", {"depth": maps}),
+        (DtypeError, "boxes go into fn.boxes.Objects", objects.boxes),
+        (ShapeError, r"y must have shape \(6, 24, 32\), got \(6, 24, 31\)", y["mask"][:, :, 1:]),
+        (ShapeError, r"y must have shape \(6, 24, 32\), got \(5, 24, 32\)", y["mask"][1:]),
+        (DataError, "y must be an array, fn.boxes.Objects", [y["label"]]),
+        (ShapeError, r"the boxes must have shape \(6, m, 4\)", objects._replace(boxes=objects.boxes[:2])),
+        (ShapeError, r"valid must have the shape \(6, 3\)", objects._replace(valid=objects.valid[:, :2])),
+        (DtypeError, "boxes must be real floating", objects._replace(boxes=objects.boxes.astype(jnp.int32))),
+    ]
+    for error, match, target in cases:
+        with pytest.raises(error, match=match):
+            traced(transform, KEY, (x, target))
+    with pytest.raises(ShapeError, match="weight must have shape"):
+        traced(transform, KEY, (x, y["mask"], jnp.ones((N, H, 5))))
+    with pytest.raises(ValueError, match=f"{name}: target must be"):
+        GEOMETRIC[name](target="masks")
+    with pytest.raises(DataError, match="has no entry 'dept'"):
+        traced(GEOMETRIC[name](target={"dept": "mask"}), KEY, (x, {"depth": maps}))
+    with pytest.raises(DataError, match="target is a dict, and y is"):
+        traced(GEOMETRIC[name](target={"depth": "mask"}), KEY, (x, maps))
+
+
+def test_targets_may_be_named():
+    """A map follows as a mask does, or stays, by name; what is not named is told as ever."""
+    x, y = jnp.asarray(photographs()), targets()
+    maps = {"depth": x[..., 0], "rows": x[:, :3], "mask": y["mask"], "inner": {"label": y["label"]}}
+    mirror = jax.jit(augmentation.flip(probability=1, target={"depth": "mask", "rows": "fixed"}))
+    flipped, moved = mirror(KEY, (x, maps))
+    assert (moved["depth"] == flipped[..., 0]).all()
+    assert (moved["rows"] == maps["rows"]).all()
+    assert (moved["mask"] == maps["mask"][:, :, ::-1]).all()
+    assert (moved["inner"]["label"] == y["label"]).all()
+    assert (augmentation.flip(probability=1, target="mask")(KEY, (x, x))[1] == flipped).all()
+    # Weights of places go with their places.
+    _, _, weight = augmentation.crop(padding=4)(KEY, (x, None, jnp.ones((N, H, W))))
+    _, mask = augmentation.crop(padding=4, mask_fill=-1)(KEY, (x, jnp.ones((N, H, W), int)))
+    assert ((weight == 0) == (mask == -1)).all()
+    assert (weight == 0).any()
+
+
+BAD = {
+    "flip axis": (lambda: augmentation.flip("both"), "axis must be"),
+    "flip probability": (lambda: augmentation.flip(probability=1.5), r"probability must be a number in \[0, 1\]"),
+    "erasing probability": (lambda: augmentation.erasing(probability=-0.1), "probability"),
+    "erasing area": (lambda: augmentation.erasing(area=(0.5, 2)), "area must be within 0 … 1"),
+    "erasing ratio": (lambda: augmentation.erasing(ratio=(0, 1)), "ratio must be a pair"),
+    "crop size": (lambda: augmentation.crop(2.5), "size must be a whole number"),
+    "crop padding": (lambda: augmentation.crop(padding=-1), "padding must be at least 0"),
+    "crop visible": (lambda: augmentation.crop(visible=2), "visible must be"),
+    "resized_crop area": (lambda: augmentation.resized_crop(8, area=0.5), "area must be a pair"),
+    "rotation": (lambda: augmentation.rotation(-5), "degrees must be a number of at least 0, or a pair"),
+    "rotation order": (lambda: augmentation.rotation((5, -5)), "in order"),
+    "rotation nan": (lambda: augmentation.rotation(float("nan")), "degrees must be"),
+    "rotation text": (lambda: augmentation.rotation("9"), "degrees must be"),
+    "affine scale": (lambda: augmentation.affine(scale=1.0), "factors of scale must be above 0"),
+    "affine shear": (lambda: augmentation.affine(shear=90), "range of shear must be within -89 … 89"),
+    "color hue": (lambda: augmentation.color(hue=0.6), "range of hue must be within"),
+    "color brightness": (lambda: augmentation.color(brightness=(-0.1, 1)), "brightness must be at least 0"),
+    "mixup alpha": (lambda: augmentation.mixup(0.0), "alpha must be a number above 0"),
+    "cutmix classes": (lambda: augmentation.cutmix(classes=1), "classes must be at least 2"),
+}
+
+
+@pytest.mark.parametrize(("make", "match"), BAD.values(), ids=BAD)
+@pytest.mark.untyped
+def test_bad_options(make, match):
+    with pytest.raises(ValueError, match=match):
+        make()
+
+
+def test_fills_must_fit():
+    """Integers are filled with integers that they can hold, which is known once the batch is seen."""
+    x = jnp.ones((2, 8, 8, 3), jnp.uint8)
+    for fill in (0.5, -1, 256):
+        with pytest.raises(ValueError, match="fill must be a whole number that uint8 can hold"):
+            traced(augmentation.crop(padding=1, fill=fill), KEY, (x, None))
+        with pytest.raises(ValueError, match="erasing: fill must be a whole number that uint8"):
+            traced(augmentation.erasing(fill=fill), KEY, (x, None))
+    with pytest.raises(ValueError, match="mask_fill must be a whole number that uint8"):
+        traced(augmentation.crop(padding=1, mask_fill=-1), KEY, (x, x[..., 0]))
+    with pytest.raises(ShapeError, match=r"crop: a window of \(9, 9\) must fit into images of \(8, 8\)"):
+        traced(augmentation.crop(9), KEY, (x, None))
+    with pytest.raises(ShapeError, match="three channels"):
+        traced(augmentation.color(hue=0.1), KEY, (jnp.ones((2, 8, 8, 1)), None))

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from fnnet.core import Key
 from fnnet.errors import DataError, DtypeError, ShapeError
@@ -120,7 +120,16 @@ def as_fill(where: str, name: str, value: float, dtype: Any) -> np.ndarray:
     return np.asarray(value).astype(dtype)
 
 
-def uniform(key: Key, limits: tuple[float, float], dtype: Any = jnp.float32) -> Float[Array, ""]:
-    """Draw one number between the limits."""
-    low, high = limits
-    return jax.random.uniform(key, (), dtype, low, high) if low < high else jnp.asarray(low, dtype)
+def units(key: Key, count: int, dtype: Any = jnp.float32) -> Float[Array, count]:
+    """Draw numbers uniform in [0, 1), all of a row at once: each call would be a generator more to compile."""
+    return jax.random.uniform(key, (count,), dtype)
+
+
+def between(unit: Float[Array, ""], limits: tuple[float, float]) -> Float[Array, ""]:
+    """Return the number that is so far from the lower to the upper limit; exactly the lower one if they are equal."""
+    return limits[0] + unit * (limits[1] - limits[0])
+
+
+def place(unit: Float[Array, ""], room: Any) -> Int[Array, ""]:
+    """Return one of 0 … room - 1."""
+    return jnp.minimum(jnp.floor(unit * jnp.asarray(room).astype(unit.dtype)).astype(jnp.int32), room - 1)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from fnnet.augmentation.batches import Range, Transform, opened, row_keys, span, uniform
+from fnnet.augmentation.batches import Range, Transform, between, opened, row_keys, span, units
 from fnnet.core import Key
 from fnnet.dtypes import at_least_float32
 from fnnet.errors import ShapeError
@@ -23,9 +23,10 @@ def color(*, brightness: Range = 0.0, contrast: Range = 0.0, saturation: Range =
     Images are floating-point with values in [0, 1], to which each change clips: augment first, standardise after.
     Amounts are uniform. Factors f, of which a number r stands for max(0, 1 - r) … 1 + r and a pair for (low, high):
     `brightness`, :math:`f x`; `contrast`, :math:`f x + (1-f)\,\bar g`, g the grey of a pixel and :math:`\bar g` its
-    mean over the image; `saturation`, :math:`f x + (1-f)\,g`. `hue` turns the colour wheel of HSV by a share of
-    a whole turn, of which a number r ≤ ½ stands for -r … r. Grey is :math:`0.299 R + 0.587 G + 0.114 B`, or the mean of other than
-    three channels. y stays as it is. Computed in at least float32.
+    mean over the image; `saturation`, :math:`f x + (1-f)\,g`.
+    `hue` turns the colour wheel of HSV by a share of a whole turn, of which a number r ≤ ½ stands for -r … r.
+    Grey is :math:`0.299 R + 0.587 G + 0.114 B`, or the mean of other than three channels. y stays.
+    Computed in at least float32.
 
     Law: with all ranges 0 it is the identity. It is differentiable almost everywhere.
     Raises: ValueError for ranges out of order or limits; of the batch DataError unless it is (x, y) or (x, y, weight);
@@ -43,12 +44,12 @@ def color(*, brightness: Range = 0.0, contrast: Range = 0.0, saturation: Range =
     used = [name for name in factors if limits[name] != (1.0, 1.0)]
 
     def change(key: Key, image: Pixels) -> Pixels:
-        keys = jax.random.split(key, 4)
-        for name, k in zip(factors, keys[:3], strict=True):
+        *drawn, of_hue = units(key, 4, image.dtype)
+        for name, unit in zip(factors, drawn, strict=True):
             if name in used:
-                factor = uniform(k, limits[name], image.dtype)
+                factor = between(unit, limits[name])
                 image = jnp.clip(factor * image + (1 - factor) * _towards(name, image), 0, 1)
-        return image if turn == (0.0, 0.0) else jnp.clip(turn_hue(image, uniform(keys[3], turn, image.dtype)), 0, 1)
+        return image if turn == (0.0, 0.0) else jnp.clip(turn_hue(image, between(of_hue, turn)), 0, 1)
 
     def transform(key: Key, batch: PyTree) -> PyTree:
         x, y, weight = opened("color", batch, floating=True)

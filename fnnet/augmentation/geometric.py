@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from fnnet.augmentation.batches import Range, Transform, check_probability, check_ratios, span, uniform
+from fnnet.augmentation.batches import Range, Transform, between, check_probability, check_ratios, place, span, units
 from fnnet.augmentation.following import Motion, Target, moving
 from fnnet.augmentation.resampling import Size, about, resample
 from fnnet.core import Key
@@ -82,7 +82,7 @@ def crop(
 
     def draw(key: Key, size: Size) -> Any:
         room = [side + 2 * padding - cut + 1 for side, cut in zip(size, resized(size), strict=True)]
-        return jax.random.randint(key, (2,), 0, jnp.array(room))
+        return jnp.stack([place(unit, side) for unit, side in zip(units(key, 2), room, strict=True)])
 
     def move(corner: Any, array: Array, fill: Any, nearest: bool) -> Array:
         others = array.ndim - 2
@@ -124,11 +124,10 @@ def resized_crop(
     low, high = check_ratios("resized_crop", "ratio", ratio)
 
     def draw(key: Key, size: Size) -> Any:
-        keys = jax.random.split(key, 4)
-        share, shape = uniform(keys[0], area), jnp.exp(uniform(keys[1], (math.log(low), math.log(high))) / 2)
+        of_area, of_shape, top, left = units(key, 4)
+        share, shape = between(of_area, area), jnp.exp(between(of_shape, (math.log(low), math.log(high))) / 2)
         root = jnp.sqrt(share * (size[0] * size[1]))
         height, width = jnp.minimum(root / shape, size[0]), jnp.minimum(root * shape, size[1])
-        top, left = (jax.random.uniform(k) for k in keys[2:])
         return height, width, top * (size[0] - height), left * (size[1] - width)
 
     def matrix(how: Any, size: Size) -> Float[Array, "2 3"]:
@@ -210,12 +209,12 @@ def rotation(
 
 def _affine(where: str, ranges: dict[str, tuple[float, float]], **options: Any) -> Transform:
     def draw(key: Key, size: Size) -> Any:
-        turn, lean, grow, x, y = jax.random.split(key, 5)
-        angle, shear = (jnp.deg2rad(uniform(k, ranges[name])) for k, name in ((turn, "degrees"), (lean, "shear")))
+        turn, lean, grow, x, y = units(key, 5)
+        angle, shear = (jnp.deg2rad(between(u, ranges[name])) for u, name in ((turn, "degrees"), (lean, "shear")))
         cos, sin, tan = jnp.cos(angle), jnp.sin(angle), jnp.tan(shear)
         linear = jnp.stack([jnp.stack([cos, cos * tan - sin]), jnp.stack([sin, sin * tan + cos])])
-        shift = jnp.stack([uniform(k, ranges["translate"]) * side for k, side in ((x, size[1]), (y, size[0]))])
-        return about((size[1] / 2, size[0] / 2), uniform(grow, ranges["scale"]) * linear, shift)
+        shift = jnp.stack([between(u, ranges["translate"]) * side for u, side in ((x, size[1]), (y, size[0]))])
+        return about((size[1] / 2, size[0] / 2), between(grow, ranges["scale"]) * linear, shift)
 
     def move(matrix: Any, array: Array, fill: Any, nearest: bool) -> Array:
         return resample(array, matrix, array.shape[:2], fill, nearest=nearest)

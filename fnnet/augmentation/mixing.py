@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
-from fnnet.augmentation.batches import Transform, opened, row_keys
+from fnnet.augmentation.batches import Transform, opened, place, row_keys, units
 from fnnet.augmentation.resampling import rectangle
 from fnnet.core import Key
 from fnnet.dtypes import at_least_float32
@@ -17,7 +17,7 @@ from fnnet.errors import DataError, DtypeError, ShapeError
 from fnnet.shapes import align, check_count
 from fnnet.targets import as_labels, check_value
 
-Mixer = Callable[[Key, Array, Array, Array], tuple[Array, Array]]
+Mixer = Callable[[Array, Array, Array, Array], tuple[Array, Array]]
 
 
 def mixup(alpha: float = 0.2, *, classes: int | None = None) -> Transform:
@@ -43,7 +43,7 @@ def mixup(alpha: float = 0.2, *, classes: int | None = None) -> Transform:
     """
     draw = _beta("mixup", alpha)
 
-    def mix(key: Key, share: Array, one: Array, other: Array) -> tuple[Array, Array]:
+    def mix(where: Array, share: Array, one: Array, other: Array) -> tuple[Array, Array]:
         wide = at_least_float32(one.dtype)
         s = share.astype(wide)
         return (s * one.astype(wide) + (1 - s) * other.astype(wide)).astype(one.dtype), share
@@ -67,12 +67,12 @@ def cutmix(alpha: float = 1.0, *, classes: int | None = None) -> Transform:
     """
     draw = _beta("cutmix", alpha)
 
-    def mix(key: Key, share: Array, one: Array, other: Array) -> tuple[Array, Array]:
+    def mix(where: Array, share: Array, one: Array, other: Array) -> tuple[Array, Array]:
         size = one.shape[:2]
         ends = []
-        for k, side in zip(jax.random.split(key), size, strict=True):
+        for unit, side in zip(where, size, strict=True):
             length = jnp.round(jnp.sqrt(1 - share) * side).astype(jnp.int32)
-            start = jax.random.randint(k, (), 0, side) - length // 2
+            start = place(unit, side) - length // 2
             ends.append((jnp.clip(start, 0, side), jnp.clip(start + length, 0, side)))
         (top, bottom), (left, right) = ends
         inside = rectangle(size, top, left, bottom, right)
@@ -82,23 +82,22 @@ def cutmix(alpha: float = 1.0, *, classes: int | None = None) -> Transform:
     return _mixing("cutmix", draw, mix, classes, floating=False)
 
 
-def _beta(where: str, alpha: float) -> Callable[[Key, Any], Float[Array, ""]]:
-    """Return the drawer of one number of Beta(alpha, alpha), in closed form (Devroye 1996, from Bailey 1994)."""
+def _beta(where: str, alpha: float) -> Callable[[Array, Array], Float[Array, ""]]:
+    """Return what makes a number of Beta(alpha, alpha) of two uniform ones (Devroye 1996, from Bailey 1994)."""
     check_value(where, "alpha", alpha, "a number above 0", lambda a: 0 < a < float("inf"))
     root = 1 / float(alpha)
 
-    def draw(key: Key, dtype: Any) -> Float[Array, ""]:
+    def draw(u: Array, v: Array) -> Float[Array, ""]:
         # jax.random.beta rejects in loops, of which each compiled step would hold two.
-        u, v = jax.random.uniform(key, (2,), dtype)
         p, cosine = u**root, jnp.cos(2 * jnp.pi * v)
         squared = p + (1 - p) * cosine**2
-        return jnp.clip(0.5 + 0.5 * cosine * jnp.sqrt((1 - p) / jnp.maximum(squared, jnp.finfo(dtype).tiny)), 0, 1)
+        return jnp.clip(0.5 + 0.5 * cosine * jnp.sqrt((1 - p) / jnp.maximum(squared, jnp.finfo(p.dtype).tiny)), 0, 1)
 
     return draw
 
 
 def _mixing(
-    where: str, draw: Callable[[Key, Any], Array], mix: Mixer, classes: int | None, *, floating: bool
+    where: str, draw: Callable[[Array, Array], Array], mix: Mixer, classes: int | None, *, floating: bool
 ) -> Transform:
     if classes is not None:
         check_count(where, "classes", classes, least=2)
@@ -113,8 +112,8 @@ def _mixing(
         partners = (jnp.arange(rows) + shift) % rows
 
         def one(key: Key, image: Array, other: Array) -> tuple[Array, Array]:
-            of_share, of_place = jax.random.split(key)
-            return mix(of_place, draw(of_share, dtype), image, other)
+            u, v, *where = units(key, 4, dtype)
+            return mix(jnp.stack(where), draw(u, v), image, other)
 
         x, shares = jax.vmap(one)(keys, x, x[partners])
         return (x, *_mixed_targets(where, numbers, shares, partners, weight))

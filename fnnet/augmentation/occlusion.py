@@ -12,11 +12,13 @@ from jaxtyping import Array, PyTree
 from fnnet.augmentation.batches import (
     Transform,
     as_fill,
+    between,
     check_probability,
     check_ratios,
     opened,
+    place,
     row_keys,
-    uniform,
+    units,
 )
 from fnnet.augmentation.resampling import Size, rectangle
 from fnnet.core import Key
@@ -47,15 +49,14 @@ def erasing(
     ratio = check_ratios("erasing", "ratio", ratio)
 
     def hidden(key: Key, size: Size) -> Any:
-        chosen, *keys = jax.random.split(key, 5)
-        places, shape = uniform(keys[0], area) * math.prod(size), uniform(keys[1], ratio)
+        chosen, of_area, of_shape, down, across = units(key, 5)
+        places, shape = between(of_area, area) * math.prod(size), between(of_shape, ratio)
         height, width = (
             jnp.clip(jnp.round(jnp.sqrt(p)), 1, side).astype(jnp.int32)
             for p, side in zip((places * shape, places / shape), size, strict=True)
         )
-        top = jax.random.randint(keys[2], (), 0, size[0] - height + 1)
-        left = jax.random.randint(keys[3], (), 0, size[1] - width + 1)
-        return rectangle(size, top, left, top + height, left + width) & jax.random.bernoulli(chosen, probability)
+        top, left = place(down, size[0] - height + 1), place(across, size[1] - width + 1)
+        return rectangle(size, top, left, top + height, left + width) & (chosen < probability)
 
     def transform(key: Key, batch: PyTree) -> PyTree:
         x, y, weight = opened("erasing", batch, floating=False)

@@ -12,7 +12,7 @@ KEY = jax.random.key(7)
 N, H, W = 6, 24, 32
 SIZE = (N, H, W)
 
-# One row buys the laws of tests/augmentation/test_transforms.py: (a factory of it, one that changes nothing).
+# One row buys the laws of tests/augmentation/test_augmentation_laws.py: (a factory of it, one that changes nothing).
 TRANSFORMS = {
     "flip": (augmentation.flip, lambda: augmentation.flip(probability=0)),
     "flip vertical": (
@@ -79,3 +79,12 @@ def targets():
         "mask": jnp.asarray(np.random.default_rng(3).integers(0, 5, SIZE), jnp.int32),
         "objects": jax.tree.map(jnp.asarray, objects._replace(areas=boxes.area(objects.boxes))),
     }
+
+
+ALL = {name: factory for name, (factory, _) in TRANSFORMS.items()} | MIXING
+
+
+def batch(name, n=N):
+    x, y = photographs(), targets()
+    y = y["label"] if name in MIXING else y
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[:n], (x, y, np.linspace(0.5, 1, N, dtype=np.float32)))

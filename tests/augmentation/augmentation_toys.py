@@ -34,10 +34,6 @@ TRANSFORMS = {
         augmentation.color,
     ),
     "erasing": (augmentation.erasing, lambda: augmentation.erasing(probability=0)),
-    "chain": (
-        lambda: augmentation.chain(augmentation.crop(padding=2), augmentation.flip(), augmentation.rotation(9)),
-        augmentation.chain,
-    ),
 }
 MIXING = {
     "mixup": lambda: augmentation.mixup(1.0, classes=5),

@@ -64,7 +64,7 @@ def opened(where: str, batch: PyTree, *, floating: bool) -> tuple[Array, PyTree,
     if jnp.issubdtype(x.dtype, jnp.complexfloating) or (floating and not jnp.issubdtype(x.dtype, jnp.floating)):
         fix = "cast them, e.g. x.astype(jnp.float32) / 255."
         raise DtypeError(where, f"the images must be real floating-point, got {x.dtype}", fix)
-    return jnp.asarray(x), y, tuple(weight)
+    return jnp.asarray(x), y, tuple(jnp.asarray(w) for w in weight)
 
 
 def row_keys(where: str, key: Key, rows: int) -> Key:

@@ -49,9 +49,7 @@ def resample(array: Array, matrix: Matrix, size: Size, fill: Any, *, nearest: bo
     # A rim of `fill`, one place before and two after, stands for all that is outside: no place is out of bounds.
     rim = ((1, 2), (1, 2), *((0, 0),) * (array.ndim - 2))
     flat = jnp.pad(array, rim, constant_values=fill).reshape(-1, *array.shape[2:])
-    # Were they computed twice, for the places and for the shares, and rounded otherwise, a pixel might be taken with
-    # the share of its neighbour.
-    u, v = jax.lax.optimization_barrier((jnp.clip(u, 0, width + 1), jnp.clip(v, 0, height + 1)))
+    u, v = jnp.clip(u, 0, width + 1), jnp.clip(v, 0, height + 1)
     if nearest:
         return _at(flat, (jnp.floor(v + 0.5) * (width + 3) + jnp.floor(u + 0.5)).astype(jnp.int32))
     row, column = jnp.floor(v), jnp.floor(u)
@@ -66,8 +64,11 @@ def resample(array: Array, matrix: Matrix, size: Size, fill: Any, *, nearest: bo
 def _sources(back: Matrix, size: Size) -> tuple[Float[Array, "h w"], Float[Array, "h w"]]:
     """Return column and row of where each place of `size` comes from, as indices into the array with its rim."""
     y, x = jnp.meshgrid(*(jnp.arange(side, dtype=back.dtype) + 0.5 for side in size), indexing="ij")
-    u, v = (a * x + b * y + (t + 0.5) for a, b, t in back)
-    return u, v
+    places = jnp.stack([x, y, jnp.ones_like(x)])
+    # A product of matrices is computed once. Sums of products would be computed where they are used, for the places and
+    # for the shares, each rounded in its way, and a pixel be taken with the share of its neighbour.
+    u, v = jnp.tensordot(back, places, 1, precision=jax.lax.Precision.HIGHEST)
+    return u + 0.5, v + 0.5
 
 
 def _at(flat: Array, places: Array) -> Array:

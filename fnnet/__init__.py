@@ -63,7 +63,19 @@ from fnnet.training import Record, compiler_options, evaluate, init, predict, ru
 from fnnet.transforms import hyperparams, with_hyperparams
 
 if TYPE_CHECKING:
-    from fnnet import boxes, checkpoints, inspection, layouts, logs, losses, metrics, nets, neurons, plotting
+    from fnnet import (
+        augmentation,
+        boxes,
+        checkpoints,
+        inspection,
+        layouts,
+        logs,
+        losses,
+        metrics,
+        nets,
+        neurons,
+        plotting,
+    )
     from fnnet.inspection import summary
 
 __version__ = "0.1.0"
@@ -84,6 +96,7 @@ __all__ = [
     "adamw",
     "as_layer",
     "attention",
+    "augmentation",
     "avg_pool",
     "batch_norm",
     "bidirectional",
@@ -158,7 +171,19 @@ __all__ = [
 ]
 
 # What training itself does not need is imported at its first use, which keeps `import fnnet` quick.
-_LATER = ("boxes", "checkpoints", "inspection", "layouts", "logs", "losses", "metrics", "nets", "neurons", "plotting")
+_LATER = (
+    "augmentation",
+    "boxes",
+    "checkpoints",
+    "inspection",
+    "layouts",
+    "logs",
+    "losses",
+    "metrics",
+    "nets",
+    "neurons",
+    "plotting",
+)
 
 
 def __getattr__(name: str) -> Any:

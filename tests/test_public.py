@@ -18,6 +18,7 @@ PUBLIC = {
     for module in (
         fn,
         fn.activations,
+        fn.augmentation,
         fn.boxes,
         fn.compose,
         fn.data,
@@ -39,7 +40,7 @@ PUBLIC = {
 
 def test_names_are_sorted():
     families = (fn.compose, fn.data, fn.layers, fn.layouts, fn.losses, fn.metrics, fn.optimizers, fn.transforms)
-    for module in (fn, *families, fn.boxes, fn.inspection, fn.nets, fn.neurons, fn.plotting):
+    for module in (fn, *families, fn.augmentation, fn.boxes, fn.inspection, fn.nets, fn.neurons, fn.plotting):
         assert list(module.__all__) == sorted(module.__all__)
         assert len(set(module.__all__)) == len(module.__all__)
 

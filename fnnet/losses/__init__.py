@@ -2,11 +2,11 @@
 
 Those of classes (``cross_entropy``, ``focal``, ``hinge``: logits ``(..., classes)``), of vectors and of boxes consume
 the last axis and give one value for each example. Those of regression and the ``binary_`` ones, with one logit for
-each 0-or-1, work element by element; the mean over everything is the mean over examples of the mean over outputs. Those of
-segmentation consume the pixels too, (..., H, W, classes), and the ``binary_`` ones of them (..., H, W): one value for
-each image, in which pixels labelled `ignore` are as if they were not there; a volume is reshaped to an image, since
-places are not used. ``cross_entropy`` and ``focal`` of pixels give a value for each pixel. So each is a function of its
-trailing axes alone, and ``vmap`` over a leading axis changes nothing.
+each 0-or-1, work element by element; the mean over everything is the mean over examples of the mean over outputs.
+Those of segmentation consume the pixels too, (..., H, W, classes), and the ``binary_`` ones of them (..., H, W): one
+value for each image, in which pixels labelled `ignore` are as if they were not there; a volume is reshaped to an
+image, since places are not used. ``cross_entropy`` and ``focal`` of pixels give a value for each pixel. So each is a
+function of its trailing axes alone, and ``vmap`` over a leading axis changes nothing.
 """
 
 from fnnet.losses.classification import (

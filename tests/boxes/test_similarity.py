@@ -18,7 +18,7 @@ from fnnet.errors import DtypeError, ShapeError
 ALL = {"iou": boxes.iou, "giou": boxes.giou, "diou": boxes.diou, "ciou": boxes.ciou}
 LEAST = {"iou": 0.0, "giou": -1.0, "diou": -1.0, "ciou": -1.5}
 every = pytest.mark.parametrize("name", ALL)
-close = np.testing.assert_allclose
+assert_close = np.testing.assert_allclose
 
 A, B = drawn(0, 40), drawn(1, 40)
 
@@ -59,9 +59,9 @@ def test_whole_boxes_against_counted_cells():
         P, Q = cells(p), cells(q)
         both, either = (P & Q).sum(), (P | Q).sum()
         hull = cells([*np.minimum(p, q)[:2], *np.maximum(p, q)[2:]]).sum()
-        close(iou, both / max(either, 1), rtol=1e-6)
-        close(covered, both / max(P.sum(), 1), rtol=1e-6)
-        close(giou, both / max(either, 1) - (hull - either) / max(hull, 1), rtol=1e-6, atol=1e-7)
+        assert_close(iou, both / max(either, 1), rtol=1e-6)
+        assert_close(covered, both / max(P.sum(), 1), rtol=1e-6)
+        assert_close(giou, both / max(either, 1) - (hull - either) / max(hull, 1), rtol=1e-6, atol=1e-7)
         empty += P.sum() == 0
     assert empty > 3
 
@@ -72,18 +72,18 @@ def test_equals_its_formula(name):
     got = assert_pure_and_compilable(ALL[name], A, B)
     assert got.dtype == jnp.float32
     assert (np.asarray(boxes.iou(A, B)) > 0).sum() > 10
-    close(got, formula(name, A, B), rtol=1e-5, atol=1e-6)
+    assert_close(got, formula(name, A, B), rtol=1e-5, atol=1e-6)
 
 
 @every
 def test_equals_torchvision(name, x64):
     """Its similarities, and the gradients of its losses, α of the CIoU constant, within its ε of 1e-7."""
     a, b = jnp.array(PEER["a"]), jnp.array(PEER["b"])
-    close(ALL[name](a, b), PEER[name], atol=3e-7)
+    assert_close(ALL[name](a, b), PEER[name], atol=3e-7)
     if name != "iou":
         gradient = jax.grad(lambda a: -ALL[name](a, b).sum())(a)
         drawn = len(a) - PEER["edges"]
-        close(gradient[:drawn], np.array(PEER[f"{name} gradient"])[:drawn], rtol=1e-5, atol=3e-7)
+        assert_close(gradient[:drawn], np.array(PEER[f"{name} gradient"])[:drawn], rtol=1e-5, atol=3e-7)
 
 
 @every
@@ -104,7 +104,7 @@ def test_gradient_is_that_of_finite_differences(name, x64):
         want = slope(lambda a: formula("diou", a, b)) - alpha * slope(v)
     else:
         want = slope(lambda a: ALL[name](a, b))
-    close(got, want, rtol=1e-5, atol=1e-8)
+    assert_close(got, want, rtol=1e-5, atol=1e-8)
 
 
 @every
@@ -114,13 +114,13 @@ def test_laws(name):
         values = ALL[name](a, b)
         assert (values >= LEAST[name] - 1e-6).all()
         assert (values < 1).all()
-        close(ALL[name](b, a), values, rtol=1e-6, atol=1e-7)
+        assert_close(ALL[name](b, a), values, rtol=1e-6, atol=1e-7)
         assert (values <= boxes.iou(a, b)).all()
         assert (boxes.ciou(a, b) <= boxes.diou(a, b)).all()
         for moved in (lambda x: 4 * x, lambda x: x / 64, lambda x: x[:, [1, 0, 3, 2]]):
-            close(ALL[name](moved(a), moved(b)), values, rtol=1e-6, atol=1e-6)
+            assert_close(ALL[name](moved(a), moved(b)), values, rtol=1e-6, atol=1e-6)
         offset = np.float32([3, -7, 3, -7])
-        close(ALL[name](a + offset, b + offset), values, rtol=1e-4, atol=1e-5)
+        assert_close(ALL[name](a + offset, b + offset), values, rtol=1e-4, atol=1e-5)
 
 
 @every
@@ -211,7 +211,7 @@ def test_gradients_point_the_right_way():
 def test_gradients_scale_though_the_square_of_an_area_does_not_fit(name, scale):
     """Of boxes s times as large the gradient is 1/s times that, for sides of 1e-13 and 1e14 too."""
     slope = jax.jit(jax.grad(lambda a, b: ALL[name](a, b).sum()))
-    close(slope(scale * A, scale * B) * scale, slope(A, B), rtol=1e-5, atol=1e-6)
+    assert_close(slope(scale * A, scale * B) * scale, slope(A, B), rtol=1e-5, atol=1e-6)
 
 
 coordinates = st.floats(-(2.0**20), 2.0**20, width=32)
@@ -231,13 +231,13 @@ def test_any_box_gives_a_finite_value_and_gradient(name, pairs):
 def test_leading_axes_dtypes_and_pairs(name):
     """vmap and pairs are of single boxes; 16 bits are computed in float32; nan is passed on."""
     whole = ALL[name](A, B)
-    close(jax.vmap(ALL[name])(A, B), whole, rtol=1e-6, atol=1e-6)
+    assert_close(jax.vmap(ALL[name])(A, B), whole, rtol=1e-6, atol=1e-6)
     pairs = boxes.pairwise(ALL[name], A.reshape(2, 20, 4), B.reshape(2, 20, 4)[:, :7])
     assert pairs.shape == (2, 20, 7)
-    close(pairs[1, 3, 4], whole.at[0].set(ALL[name](A[23], B[24]))[0], rtol=1e-6, atol=1e-6)
+    assert_close(pairs[1, 3, 4], whole.at[0].set(ALL[name](A[23], B[24]))[0], rtol=1e-6, atol=1e-6)
     low = ALL[name](jnp.asarray(A * 50, jnp.float16), jnp.asarray(B * 50, jnp.float16))
     assert low.dtype == jnp.float32
-    close(low, formula(name, np.float16(A * 50), np.float16(B * 50)), rtol=1e-5, atol=1e-5)
+    assert_close(low, formula(name, np.float16(A * 50), np.float16(B * 50)), rtol=1e-5, atol=1e-5)
     assert np.isnan(ALL[name](A[0] * np.float32([1, 1, np.nan, 1]), B[0]))
 
 
@@ -245,10 +245,10 @@ def test_covered_is_the_share_of_the_first():
     """|A ∩ B| / |A|: exactly 1 within, and IoU = 1 / (1/c + 1/c' - 1) of the two shares."""
     inner = np.concatenate([A[:, :2] + 0.25 * (A[:, 2:] - A[:, :2]), A[:, 2:]], -1)
     assert (boxes.covered(inner, A) == 1).all()
-    close(boxes.covered(A, inner), 0.75**2, rtol=1e-4)
+    assert_close(boxes.covered(A, inner), 0.75**2, rtol=1e-4)
     meet = np.asarray(boxes.iou(A, B)) > 0
     c, d = boxes.covered(A[meet], B[meet]), boxes.covered(B[meet], A[meet])
-    close(1 / (1 / c + 1 / d - 1), boxes.iou(A[meet], B[meet]), rtol=1e-4)
+    assert_close(1 / (1 / c + 1 / d - 1), boxes.iou(A[meet], B[meet]), rtol=1e-4)
 
 
 @pytest.mark.untyped

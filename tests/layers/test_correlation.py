@@ -91,7 +91,7 @@ def of_library(geometry):
     return lambda x, kernel: computed("forward", x, kernel, geometry, "xla")
 
 
-def all_close(got, expected, rtol=2e-5):
+def assert_all_close(got, expected, rtol=2e-5):
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
         assert a.shape == b.shape
         np.testing.assert_allclose(a, b, atol=rtol * float(np.abs(b).max()) + 1e-12)
@@ -110,7 +110,7 @@ def test_derivatives_of_both_modes_and_of_the_second_order(case):
 
         return jax.jit(lambda *args: jax.jvp(jax.grad(energy, (0, 1)), args, (dx, dk)))(x, kernel)
 
-    all_close(hessian_times(lambda x, k: correlate(x, k, geometry)), hessian_times(of_library(geometry)), 1e-4)
+    assert_all_close(hessian_times(lambda x, k: correlate(x, k, geometry)), hessian_times(of_library(geometry)), 1e-4)
 
 
 @pytest.mark.parametrize("axes", [(0, None), (None, 1), (1, 0)])
@@ -131,7 +131,7 @@ def test_vmap_is_a_loop(case, axes):
         return jax.jit(jax.grad(energy, (0, 1), has_aux=True))(*stacked)
 
     got = value_and_gradients(lambda x, k: correlate(x, k, geometry))
-    all_close(got, value_and_gradients(of_library(geometry)), 1e-4)
+    assert_all_close(got, value_and_gradients(of_library(geometry)), 1e-4)
 
 
 @CASES
@@ -166,7 +166,7 @@ def test_a_formulation_that_vmap_makes_unfit_gives_way(formulation):
     x, kernel, _ = map(jnp.asarray, drawn(GEOMETRIES["3x3"]))
     kernels = jnp.stack([kernel, 2 * kernel])
     y = jax.vmap(lambda k: correlate(x, k, geometry, formulation))(kernels)
-    all_close(y, jnp.stack([of_library(geometry)(x, k) for k in kernels]))
+    assert_all_close(y, jnp.stack([of_library(geometry)(x, k) for k in kernels]))
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.complex64])
@@ -177,7 +177,7 @@ def test_other_dtypes_stay(dtype):
     assert y.dtype == dtype
     expected = of_library(geometry)(x, kernel)
     wide = jnp.complex64 if dtype == jnp.complex64 else jnp.float32
-    all_close(y.astype(wide), expected.astype(wide), 2e-2)
+    assert_all_close(y.astype(wide), expected.astype(wide), 2e-2)
 
 
 def test_what_is_put_side_by_side_is_bounded(monkeypatch):
@@ -190,7 +190,7 @@ def test_what_is_put_side_by_side_is_bounded(monkeypatch):
     for most in (1, 2 * tap.nbytes):
         monkeypatch.setattr(columns, "_MOST", most)
         parts = [getattr(columns, name)(*arguments(name, x, kernel, y), geometry) for name in MAPS]
-        all_close(parts, whole, 1e-6)
+        assert_all_close(parts, whole, 1e-6)
 
 
 def test_without_jit_it_is_the_same():
@@ -198,7 +198,7 @@ def test_without_jit_it_is_the_same():
     x, kernel, _ = map(jnp.asarray, drawn(GEOMETRIES["strided"]))
     compiled = correlate(x, kernel, geometry)
     with jax.disable_jit():
-        all_close(correlate(x, kernel, geometry), compiled, 1e-6)
+        assert_all_close(correlate(x, kernel, geometry), compiled, 1e-6)
 
 
 @pytest.mark.parametrize("layer", [conv, conv_transpose])
@@ -209,7 +209,7 @@ def test_a_layer_computes_as_it_is_told(layer, key):
         name: layer(4, bias_init=None, formulation=name)(params, x) for name in FORMULATIONS if name != "depthwise"
     }
     for name, y in outputs.items():
-        all_close(y, outputs["xla"])
+        assert_all_close(y, outputs["xla"])
         text = str(jax.make_jaxpr(layer(4, bias_init=None, formulation=name).__call__)(params, x))
         assert f"formulation={name}" in text
 
@@ -243,4 +243,4 @@ def test_blocks_cover_every_size():
         x = jnp.asarray(RNG.standard_normal((1, high, wide, 2)), jnp.float32)
         expected = computed("forward", x, kernel, geometry, "columns")
         for formulation in ("winograd2", "winograd4"):
-            all_close(computed("forward", x, kernel, geometry, formulation), expected, 3e-5)
+            assert_all_close(computed("forward", x, kernel, geometry, formulation), expected, 3e-5)

@@ -33,7 +33,7 @@ from fnnet import losses
 from fnnet.errors import DataError, DtypeError, ShapeError
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
-close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+assert_close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
 OF_CLASSES = {name: getattr(losses, name) for name in ("pixel_cross_entropy", *TERMS)}
 REGIONS = {name: getattr(losses, name) for name in ("tversky", "dice", "jaccard")}
 BINARY = {name: getattr(losses, f"binary_{name}") for name in OF_CLASSES}
@@ -51,23 +51,23 @@ def test_cross_entropy_of_pixels_is_that_of_torch(case):
     weigh = np.ones(3) if weights is None else np.array(weights)
     loss = partial(losses.pixel_cross_entropy, smoothing=smoothing, ignore=255)
     loss = loss if weights is None else partial(loss, class_weights=np.array(weights))
-    close(loss(z, y), case["each"])
+    assert_close(loss(z, y), case["each"])
     of_image = np.where(y == 255, 0, weigh[np.where(y == 255, 0, y)]).sum((1, 2))
     share = jnp.asarray(of_image / of_image.sum(), jnp.float32)
     value, gradient = jax.jit(jax.value_and_grad(lambda z: (share * loss(z, y)).sum()))(z)
-    close(value, case["batch"])
-    close(gradient, case["gradient"])
+    assert_close(value, case["batch"])
+    assert_close(gradient, case["gradient"])
 
 
 @pytest.mark.row("segmentation")
 def test_losses_are_their_formulas_over_all_classes():
     """Without options, and with the absent class in the mean."""
-    close(losses.pixel_cross_entropy(IMAGES, LABELS), pixel_cross_entropy(IMAGES, LABELS))
+    assert_close(losses.pixel_cross_entropy(IMAGES, LABELS), pixel_cross_entropy(IMAGES, LABELS))
     for name, term in TERMS.items():
-        close(getattr(losses, name)(IMAGES, LABELS, classes="all"), over_classes(term, IMAGES, LABELS))
-        close(getattr(losses, f"binary_{name}")(MAPS, MARKS), over_maps(term, MAPS, MARKS))
+        assert_close(getattr(losses, name)(IMAGES, LABELS, classes="all"), over_classes(term, IMAGES, LABELS))
+        assert_close(getattr(losses, f"binary_{name}")(MAPS, MARKS), over_maps(term, MAPS, MARKS))
     harsh = partial(tversky_term, alpha=2.0, beta=0.25, smooth=0.125)
-    close(
+    assert_close(
         losses.tversky(IMAGES, LABELS, alpha=2.0, beta=0.25, smooth=0.125),
         over_classes(harsh, IMAGES, LABELS),
     )
@@ -84,8 +84,8 @@ def test_pixels_have_no_order(loss):
     both = jax.jit(jax.value_and_grad(lambda z, y: loss(z, y, ignore=255).sum()))
     value, gradient = both(IMAGES, WITH_VOID)
     other, moved = both(shuffled(IMAGES), shuffled(WITH_VOID))
-    close(other, value)
-    close(moved, shuffled(np.asarray(gradient)))
+    assert_close(other, value)
+    assert_close(moved, shuffled(np.asarray(gradient)))
 
 
 @of_classes
@@ -93,24 +93,24 @@ def test_classes_have_no_order(loss):
     """Renaming the classes in logits, labels and weights changes nothing; weights of 1 are none, their scale too."""
     new = np.array([2, 0, 1])
     weighted = partial(loss, class_weights=CLASS_WEIGHTS)
-    close(
+    assert_close(
         loss(IMAGES[..., np.argsort(new)], new[LABELS], class_weights=CLASS_WEIGHTS[np.argsort(new)]),
         weighted(IMAGES, LABELS),
     )
-    close(loss(IMAGES, LABELS, class_weights=np.ones(3)), loss(IMAGES, LABELS))
-    close(loss(IMAGES, LABELS, class_weights=4 * CLASS_WEIGHTS), weighted(IMAGES, LABELS))
+    assert_close(loss(IMAGES, LABELS, class_weights=np.ones(3)), loss(IMAGES, LABELS))
+    assert_close(loss(IMAGES, LABELS, class_weights=4 * CLASS_WEIGHTS), weighted(IMAGES, LABELS))
 
 
 @pytest.mark.row("segmentation")
 def test_related_losses_agree():
     """Tversky at ½, ½ is Dice, at 1, 1 Jaccard; where p is 0 or 1, D = J / (2 - J) of losses without smoothing."""
-    close(losses.tversky(IMAGES, LABELS, alpha=0.5, beta=0.5), losses.dice(IMAGES, LABELS))
-    close(losses.tversky(IMAGES, LABELS, alpha=1.0, beta=1.0), losses.jaccard(IMAGES, LABELS))
-    close(losses.binary_tversky(MAPS, MARKS, alpha=0.5, beta=0.5), losses.binary_dice(MAPS, MARKS))
-    close(losses.binary_tversky(MAPS, MARKS, alpha=1.0, beta=1.0), losses.binary_jaccard(MAPS, MARKS))
+    assert_close(losses.tversky(IMAGES, LABELS, alpha=0.5, beta=0.5), losses.dice(IMAGES, LABELS))
+    assert_close(losses.tversky(IMAGES, LABELS, alpha=1.0, beta=1.0), losses.jaccard(IMAGES, LABELS))
+    assert_close(losses.binary_tversky(MAPS, MARKS, alpha=0.5, beta=0.5), losses.binary_dice(MAPS, MARKS))
+    assert_close(losses.binary_tversky(MAPS, MARKS, alpha=1.0, beta=1.0), losses.binary_jaccard(MAPS, MARKS))
     jaccard = losses.binary_jaccard(1e4 * MAPS, MARKS, smooth=0.0)
-    close(losses.binary_dice(1e4 * MAPS, MARKS, smooth=0.0), jaccard / (2 - jaccard))
-    close(losses.binary_lovasz(1e4 * MAPS, MARKS), jaccard)
+    assert_close(losses.binary_dice(1e4 * MAPS, MARKS, smooth=0.0), jaccard / (2 - jaccard))
+    assert_close(losses.binary_lovasz(1e4 * MAPS, MARKS), jaccard)
 
 
 @pytest.mark.parametrize("name", TERMS)
@@ -118,14 +118,14 @@ def test_one_logit_is_the_second_class_of_two(name):
     """binary(z) is the term of class 1 in the loss of (0, z)."""
     pairs = np.stack([np.zeros_like(MAPS), MAPS], -1)
     alone = np.array([0.0, 1.0])
-    close(BINARY[name](MAPS, MARKS), OF_CLASSES[name](pairs, MARKS, classes="all", class_weights=alone))
+    assert_close(BINARY[name](MAPS, MARKS), OF_CLASSES[name](pairs, MARKS, classes="all", class_weights=alone))
 
 
 def test_cross_entropy_of_one_logit_is_the_mean_of_its_elements():
     """Without a label to leave out; with one, that of the others."""
-    close(losses.binary_pixel_cross_entropy(MAPS, MARKS), losses.binary_cross_entropy(MAPS, MARKS).mean((1, 2)))
+    assert_close(losses.binary_pixel_cross_entropy(MAPS, MARKS), losses.binary_cross_entropy(MAPS, MARKS).mean((1, 2)))
     void = np.where(np.arange(3) == 1, 7, MARKS)
-    close(
+    assert_close(
         losses.binary_pixel_cross_entropy(MAPS, void, ignore=7),
         losses.binary_cross_entropy(MAPS, MARKS)[..., ::2].mean((1, 2)),
     )
@@ -134,9 +134,11 @@ def test_cross_entropy_of_one_logit_is_the_mean_of_its_elements():
 def test_losses_of_classification_take_pixels():
     """One value a pixel; the mean over the kept ones of focal at γ = 0 is the cross-entropy of the image."""
     for loss in (losses.focal, losses.hinge, losses.cross_entropy):
-        close(loss(IMAGES, WITH_VOID, ignore=255).ravel(), loss(IMAGES.reshape(-1, 3), WITH_VOID.ravel(), ignore=255))
+        assert_close(
+            loss(IMAGES, WITH_VOID, ignore=255).ravel(), loss(IMAGES.reshape(-1, 3), WITH_VOID.ravel(), ignore=255)
+        )
     total = losses.focal(IMAGES, WITH_VOID, gamma=0.0, ignore=255).sum((1, 2))
-    close(
+    assert_close(
         total / (WITH_VOID != 255).sum((1, 2)).astype(np.float32),
         losses.pixel_cross_entropy(IMAGES, WITH_VOID, ignore=255),
     )
@@ -172,11 +174,11 @@ def test_pixels_to_ignore_are_as_if_not_there(loss):
     z, y = np.where(kept[..., None], IMAGES, np.nan).astype(np.float32), np.where(kept, LABELS, -7)
     both = jax.jit(lambda z, y: (loss(z, y, ignore=-7), jax.grad(lambda z: loss(z, y, ignore=-7).sum())(z)))
     value, gradient = both(z, y)
-    close(value, [loss(IMAGES[0, :2], LABELS[0, :2]), 0])
+    assert_close(value, [loss(IMAGES[0, :2], LABELS[0, :2]), 0])
     assert np.isfinite(gradient).all()
     assert not np.asarray(gradient)[~kept].any()
     assert np.asarray(gradient)[0, :2].any()
-    close(loss(IMAGES, np.where(kept, LABELS, 255).astype(np.uint8), ignore=255), value)
+    assert_close(loss(IMAGES, np.where(kept, LABELS, 255).astype(np.uint8), ignore=255), value)
 
 
 @binary
@@ -187,10 +189,10 @@ def test_one_logit_ignores_too(loss):
     z, t = np.where(kept, MAPS, np.nan).astype(np.float32), np.where(kept, MARKS, 9)
     both = jax.jit(lambda z, t: (loss(z, t, ignore=9), jax.grad(lambda z: loss(z, t, ignore=9).sum())(z)))
     value, gradient = both(z, t)
-    close(value, [loss(MAPS[0, :2], MARKS[0, :2]), 0])
+    assert_close(value, [loss(MAPS[0, :2], MARKS[0, :2]), 0])
     assert not np.asarray(gradient)[~kept].any()
-    close(loss(z, t.astype(np.float32), ignore=9), value)
-    close(both(MAPS, MARKS.astype(bool))[0], loss(MAPS, MARKS))
+    assert_close(loss(z, t.astype(np.float32), ignore=9), value)
+    assert_close(both(MAPS, MARKS.astype(bool))[0], loss(MAPS, MARKS))
     for size, mark in itertools.product((0.0, 1e4, -1e4), (0, 1)):
         value, gradient = both(np.full_like(MAPS, size), np.full_like(MARKS, mark))
         assert np.isfinite(value).all()
@@ -207,7 +209,7 @@ def test_lovasz_is_the_jaccard_loss_at_every_set_of_wrong_pixels():
         t = np.tile(np.array(truth, bool), (64, 1))
         z = np.where(t ^ wrong, 1e4, -1e4).astype(np.float32).reshape(64, 2, 3)
         want = [jaccard_loss(w, row) for w, row in zip(wrong, t, strict=True)]
-        close(losses.binary_lovasz(z, t.reshape(64, 2, 3)), want)
+        assert_close(losses.binary_lovasz(z, t.reshape(64, 2, 3)), want)
 
 
 def test_lovasz_is_convex_in_the_errors():
@@ -221,7 +223,7 @@ def test_lovasz_is_convex_in_the_errors():
     assert (low <= high + 1e-6).all()
     assert (low < high - 1e-3).any()
     tied = np.round(p, 1).clip(0.1, 0.9)
-    close(of(tied), [lovasz_term(p.ravel(), t.ravel()) for p, t in zip(tied, t, strict=True)])
+    assert_close(of(tied), [lovasz_term(p.ravel(), t.ravel()) for p, t in zip(tied, t, strict=True)])
 
 
 def test_lovasz_of_a_large_image_keeps_its_digits():
@@ -262,7 +264,7 @@ def test_a_bad_mark_spoils_its_image_under_jit(loss):
 def test_prices_may_be_traced():
     """α and β that are arrays give what numbers give: they can be swept."""
     swept = jax.jit(jax.vmap(lambda a: losses.tversky(IMAGES, LABELS, alpha=a, beta=1 - a)))(jnp.array([0.3, 0.5]))
-    close(swept, [losses.tversky(IMAGES, LABELS), losses.dice(IMAGES, LABELS)])
+    assert_close(swept, [losses.tversky(IMAGES, LABELS), losses.dice(IMAGES, LABELS)])
 
 
 def test_bad_input_raises():

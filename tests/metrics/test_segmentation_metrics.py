@@ -16,7 +16,7 @@ from fnnet import metrics
 from fnnet.errors import DataError, ShapeError
 from fnnet.metrics import segmentation
 
-close = partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-7)
+assert_close = partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-7)
 MAKERS = {
     "pixel_accuracy": metrics.pixel_accuracy,
     "mean_iou": partial(metrics.mean_iou, 3),
@@ -36,15 +36,15 @@ def test_classes_that_are_absent():
     """A class neither there nor given is skipped, or counts 0 or 1; one only given, or only there, counts 0."""
     given, true = np.array([[0, 1, 1, 3]]), np.array([[0, 0, 1, 1]])
     per_class = [1 / 2, 1 / 3, np.nan, 0]
-    close(fast(metrics.mean_iou(4, average=None), given, true), per_class)
-    close(fast(metrics.mean_iou(4), given, true), (1 / 2 + 1 / 3) / 3)
-    close(fast(metrics.mean_iou(4, absent="zero"), given, true), (1 / 2 + 1 / 3) / 4)
-    close(fast(metrics.mean_iou(4, absent="one"), given, true), (1 / 2 + 1 / 3 + 1) / 4)
-    close(fast(metrics.dice(4, average=None, absent="one"), given, true), [2 / 3, 1 / 2, 1, 0])
-    close(fast(metrics.dice(4, absent="zero"), given, true), fast(metrics.f1(4), given, true))
-    close(fast(metrics.image_dice(4, absent="zero"), given, true), fast(metrics.f1(4), given, true))
+    assert_close(fast(metrics.mean_iou(4, average=None), given, true), per_class)
+    assert_close(fast(metrics.mean_iou(4), given, true), (1 / 2 + 1 / 3) / 3)
+    assert_close(fast(metrics.mean_iou(4, absent="zero"), given, true), (1 / 2 + 1 / 3) / 4)
+    assert_close(fast(metrics.mean_iou(4, absent="one"), given, true), (1 / 2 + 1 / 3 + 1) / 4)
+    assert_close(fast(metrics.dice(4, average=None, absent="one"), given, true), [2 / 3, 1 / 2, 1, 0])
+    assert_close(fast(metrics.dice(4, absent="zero"), given, true), fast(metrics.f1(4), given, true))
+    assert_close(fast(metrics.image_dice(4, absent="zero"), given, true), fast(metrics.f1(4), given, true))
     iou = np.asarray(fast(metrics.mean_iou(3, average=None), Z, Y))
-    close(fast(metrics.dice(3, average=None), Z, Y), 2 * iou / (1 + iou))
+    assert_close(fast(metrics.dice(3, average=None), Z, Y), 2 * iou / (1 + iou))
     for make in MAKERS.values():
         assert np.isnan(fast(make(ignore=0), Z[:1], np.zeros_like(Y[:1])))
         assert np.isnan(make().compute(make().init()))
@@ -57,25 +57,25 @@ def test_pixels_to_ignore_are_as_if_not_there(make):
     got = fast(make(ignore=255), noise, VOID)
     assert np.isfinite(got)
     swapped = np.where((VOID == 255)[..., None], -Z, Z)
-    close(got, fast(make(ignore=255), swapped, VOID))
+    assert_close(got, fast(make(ignore=255), swapped, VOID))
     alone = np.concatenate([VOID[:5], np.full_like(VOID[:1], 255)])
-    close(fast(make(ignore=255), Z, alone), fast(make(ignore=255), Z[:5], VOID[:5]))
+    assert_close(fast(make(ignore=255), Z, alone), fast(make(ignore=255), Z[:5], VOID[:5]))
 
 
 def test_regions_with_pixels_to_ignore_are_those_of_scikit_learn():
     """Over the pixels kept; image by image for the mean over images."""
     kept = VOID != 255
     given, true = Z.argmax(-1)[kept][None, None], VOID[kept][None, None]
-    close(fast(metrics.mean_iou(3, ignore=255), Z, VOID), flat(sk.jaccard_score, average="macro")(given, true))
-    close(fast(metrics.dice(3, ignore=255), Z, VOID), flat(sk.f1_score, average="macro")(given, true))
-    close(fast(metrics.pixel_accuracy(ignore=255), Z, VOID), (given == true).mean())
+    assert_close(fast(metrics.mean_iou(3, ignore=255), Z, VOID), flat(sk.jaccard_score, average="macro")(given, true))
+    assert_close(fast(metrics.dice(3, ignore=255), Z, VOID), flat(sk.f1_score, average="macro")(given, true))
+    assert_close(fast(metrics.pixel_accuracy(ignore=255), Z, VOID), (given == true).mean())
     each = [
         flat(sk.f1_score, average="macro", labels=np.union1d(z[kept], y[kept]))(
             z[kept][None, None], y[kept][None, None]
         )
         for z, y, kept in zip(Z.argmax(-1), VOID, kept, strict=True)
     ]
-    close(fast(metrics.image_dice(3, ignore=255), Z, VOID), np.mean(each))
+    assert_close(fast(metrics.image_dice(3, ignore=255), Z, VOID), np.mean(each))
 
 
 @every
@@ -85,16 +85,16 @@ def test_one_logit_and_two_agree(make):
     n = {} if make is metrics.pixel_accuracy else {"n": 2}
     make = make.func if n else make
     metric, of_logit = make(**n), make(**n, threshold=0.0)
-    close(fast(of_logit, one, Y % 2), fast(metric, two, Y % 2))
+    assert_close(fast(of_logit, one, Y % 2), fast(metric, two, Y % 2))
     if n:
-        close(fast(metric, two.argmax(-1), Y % 2), fast(metric, two, Y % 2))
+        assert_close(fast(metric, two.argmax(-1), Y % 2), fast(metric, two, Y % 2))
 
 
 def test_weights_may_belong_to_pixels_where_pixels_are_counted():
     """A weight of 0 is a pixel ignored; metrics of images take one weight an image."""
     w = (VOID != 255).astype(np.float32)
     for name in ("pixel_accuracy", "mean_iou", "dice"):
-        close(fast(MAKERS[name](), Z, Y, w), fast(MAKERS[name](ignore=255), Z, VOID))
+        assert_close(fast(MAKERS[name](), Z, Y, w), fast(MAKERS[name](ignore=255), Z, VOID))
     for name in ("image_dice", "boundary_f1"):
         with pytest.raises(ShapeError, match=rf"^{name}: the weight must have the leading axes of \(6,\)"):
             value(MAKERS[name](), Z, Y, w)
@@ -120,7 +120,7 @@ def test_boundary_f1_is_that_of_distance_transforms(distance):
     update = jax.jit(metric.update)
     for image in range(3):
         got = metric.compute(update(metric.init(), z[image], y[image]))
-        close(got, boundary_score(z[image].argmax(-1), y[image], distance, ignore=255))
+        assert_close(got, boundary_score(z[image].argmax(-1), y[image], distance, ignore=255))
 
 
 def test_boundaries_are_those_of_erosion():
@@ -146,8 +146,8 @@ def test_boundary_f1_by_hand():
 def test_boundary_distance_is_a_share_of_the_diagonal_by_default():
     """0.75 % of the diagonal as in the paper, whatever the size; a share may be given."""
     z, y = blobs(2, 12, 9, 3, seed=2)
-    close(fast(metrics.boundary_f1(3), z, y), fast(metrics.boundary_f1(3, distance=0), z, y))
-    close(fast(metrics.boundary_f1(3, share=0.14), z, y), fast(metrics.boundary_f1(3, distance=2.1), z, y))
+    assert_close(fast(metrics.boundary_f1(3), z, y), fast(metrics.boundary_f1(3, distance=0), z, y))
+    assert_close(fast(metrics.boundary_f1(3, share=0.14), z, y), fast(metrics.boundary_f1(3, distance=2.1), z, y))
 
 
 @every
@@ -155,14 +155,14 @@ def test_images_filled_up_with_void_have_the_value_they_had(make):
     """Images of unequal sizes make one array: so much is exact over ragged batches."""
     wide = np.pad(Y, ((0, 0), (0, 3), (2, 0)), constant_values=255)
     filled = np.pad(Z, ((0, 0), (0, 3), (2, 0), (0, 0)))
-    close(fast(make(ignore=255), filled, wide), fast(make(), Z, Y))
+    assert_close(fast(make(ignore=255), filled, wide), fast(make(), Z, Y))
 
 
 @every
 def test_an_image_alone_is_a_batch_of_one(make):
     """Leading axes are batch, also none and two of them."""
-    close(fast(make(), Z[0], Y[0]), fast(make(), Z[:1], Y[:1]))
-    close(fast(make(), Z.reshape(2, 3, *Z.shape[1:]), Y.reshape(2, 3, *Y.shape[1:])), fast(make(), Z, Y))
+    assert_close(fast(make(), Z[0], Y[0]), fast(make(), Z[:1], Y[:1]))
+    assert_close(fast(make(), Z.reshape(2, 3, *Z.shape[1:]), Y.reshape(2, 3, *Y.shape[1:])), fast(make(), Z, Y))
 
 
 def test_bad_input_raises():

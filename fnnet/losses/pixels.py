@@ -95,8 +95,13 @@ def as_pixels(where: str, logits: Any, labels: ArrayLike, ignore: int | None) ->
     """Return (logits, labels made safe, which are kept, 1 for each image or NaN if a label of it is out of range)."""
     z = as_prediction(where, logits)
     check_rank(where, z, 3, "(..., H, W, classes)")
-    if not are_labels(where, z, labels):
-        raise ShapeError(where, f"needs integer labels {z.shape[:-1]}, got {z.shape}", "pass labels.argmax(-1).")
+    shape, expected = np.shape(labels), z.shape[:-1]
+    if shape == z.shape:
+        raise ShapeError(where, f"needs integer labels {expected}, got {shape}", "pass labels.argmax(-1).")
+    if shape != expected:
+        problem = f"for logits {z.shape} the target must have shape {expected}, got {shape}"
+        raise ShapeError(where, problem, "give one label for each pixel.")
+    are_labels(where, z, labels)
     y, kept, valid = as_labels(where, labels, z.shape[-1], ignore)
     return kept_logits(z, kept, ignore), y, kept, one_or_nan(valid.all((-2, -1)), z)
 

@@ -29,6 +29,8 @@ from fnnet.layers import (
 from fnnet.shapes import check_count
 
 _gelu = partial(jax.nn.gelu, approximate=False)
+_conv = partial(conv, kernel_init=truncated_normal(0.02))
+_dense = partial(dense, kernel_init=truncated_normal(0.02))
 
 
 def convnext_block(features: int, *, drop: float = 0.0, first_scale: float = 1e-6) -> Layer:
@@ -42,12 +44,11 @@ def convnext_block(features: int, *, drop: float = 0.0, first_scale: float = 1e-
     >>> sum(p.size for p in jax.tree.leaves(params))
     79296
     """
-    kernel = {"kernel_init": truncated_normal(0.02)}
     body = serial(
-        conv(features, 7, groups=features, **kernel),
+        _conv(features, 7, groups=features),
         layer_norm(),
-        dense(4 * features, activation=_gelu, **kernel),
-        dense(features, **kernel),
+        _dense(4 * features, activation=_gelu),
+        _dense(features),
         scale(scale_init=constant(first_scale)),
         drop_path(drop, dims=2),
     )
@@ -76,20 +77,19 @@ def convnext(
     check_count("convnext", "classes", classes)
     if not depths or len(depths) != len(widths):
         raise ValueError(f"convnext: depths and widths must be as many, at least one, got {depths!r} and {widths!r}")
-    kernel = {"kernel_init": truncated_normal(0.02)}
     rates = iter(np.linspace(0, drop, sum(depths)).tolist())
 
     def smaller(number: int, features: int) -> tuple[Layer, ...]:
         if number == 0:
-            return conv(features, patch, stride=patch, padding="VALID", **kernel), layer_norm()
-        return layer_norm(), conv(features, 2, stride=2, padding="VALID", **kernel)
+            return _conv(features, patch, stride=patch, padding="VALID"), layer_norm()
+        return layer_norm(), _conv(features, 2, stride=2, padding="VALID")
 
     def stage(number: int, depth: int, features: int) -> tuple[Layer, ...]:
         blocks = (convnext_block(features, drop=next(rates)) for _ in range(depth))
         return (*smaller(number, features), *blocks)
 
     body = chain.from_iterable(stage(n, *sizes) for n, sizes in enumerate(zip(depths, widths, strict=True)))
-    return serial(*body, global_pool(), layer_norm(), dense(classes, **kernel))
+    return serial(*body, global_pool(), layer_norm(), _dense(classes))
 
 
 def vit(
@@ -121,24 +121,23 @@ def vit(
     high, wide = (size, size) if isinstance(size, int) else size
     if high % patch or wide % patch:
         raise ValueError(f"vit: size must be a multiple of patch={patch}, got {size!r}")
-    kernel = {"kernel_init": truncated_normal(0.02)}
     patches = (high // patch) * (wide // patch)
 
     def block() -> Layer:
         attend = serial(layer_norm(), attention(heads), dropout(drop))
         inner = 4 * features if hidden is None else hidden
-        think = (dense(inner, activation=_gelu, **kernel), dense(features, **kernel))
+        think = (_dense(inner, activation=_gelu), _dense(features))
         return serial(residual(attend), residual(serial(layer_norm(), *think, dropout(drop))))
 
     return serial(
-        conv(features, patch, stride=patch, padding="VALID", **kernel),
+        _conv(features, patch, stride=patch, padding="VALID"),
         reshape((patches, features), axes=3),
         class_token(),
         learned_positions(patches + 1),
         *(block() for _ in range(depth)),
         layer_norm(),
         _first_step,
-        dense(classes, **kernel),
+        _dense(classes),
     )
 
 

@@ -41,16 +41,10 @@ def residual_block(
     >>> block(params, jnp.ones((1, 6, 6, 8)), state).shape
     (1, 6, 6, 8)
     """
+    strided, relu = _normed(features, 3, stride), jax.nn.relu
+    parts: tuple[LayerLike, ...] = (*strided, relu, *_normed(features, 3))
     if bottleneck:
-        parts = (
-            *_normed(features, 1),
-            jax.nn.relu,
-            *_normed(features, 3, stride),
-            jax.nn.relu,
-            *_normed(4 * features, 1),
-        )
-    else:
-        parts = (*_normed(features, 3, stride), jax.nn.relu, *_normed(features, 3))
+        parts = (*_normed(features, 1), relu, *strided, relu, *_normed(4 * features, 1))
     return serial(residual(serial(*parts), identity if shortcut is None else shortcut), jax.nn.relu)
 
 
@@ -73,7 +67,7 @@ def resnet(
     bottleneck, stages = check_depth("resnet", depth, _RESNET)
     check_count("resnet", "classes", classes)
     check_count("resnet", "width", width)
-    first = (*_normed(width, 3), jax.nn.relu)
+    first: tuple[LayerLike, ...] = (*_normed(width, 3), jax.nn.relu)
     if not small_images:
         first = (*_normed(width, 7, 2), jax.nn.relu, max_pool(3, stride=2, padding=((1, 1), (1, 1))))
 

@@ -3,6 +3,7 @@
 from fnnet.layers.activation import prelu
 from fnnet.layers.affine import dense
 from fnnet.layers.convolution import conv, conv_transpose
+from fnnet.layers.learned import class_token, scale
 from fnnet.layers.lookup import embedding
 from fnnet.layers.multi_head import attention
 from fnnet.layers.noise import channel_dropout, drop_path, dropout
@@ -18,6 +19,7 @@ __all__ = [
     "avg_pool",
     "batch_norm",
     "channel_dropout",
+    "class_token",
     "conv",
     "conv_transpose",
     "dense",
@@ -40,5 +42,6 @@ __all__ = [
     "rms_norm",
     "rnn",
     "rotary",
+    "scale",
     "sinusoidal_positions",
 ]

@@ -49,6 +49,8 @@ LAYERS = {
     "max_pool": Case(layers.max_pool(2), (4, 4, 2)),
     "mean_step": Case(layers.mean_step(), (3, 4)),
     "prelu": Case(layers.prelu(), (4,)),
+    "scale": Case(layers.scale(scale_init=normal(1.0)), (4,)),
+    "class_token": Case(layers.class_token(), (3, 4)),
     "reshape": Case(layers.reshape((2, 2)), (4,), any_dtype=True),
     "rms_norm": Case(layers.rms_norm(), (4,)),
     "rnn": Case(layers.rnn(2), (3, 4)),

@@ -1,4 +1,4 @@
-"""Networks by name: compositions of layers that are made again and again, and rules of thumb for their widths."""
+"""Multi-layer perceptrons, and rules of thumb for their widths."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from fnnet.compose import serial
 from fnnet.core import Layer
 from fnnet.layers import dense
 from fnnet.shapes import check_count
-
-__all__ = ["Rule", "mlp", "widths"]
 
 Rule: TypeAlias = Literal["expand", "reduce", "uniform"]
 """How the widths of a network go: up and then down, down, or level."""

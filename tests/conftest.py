@@ -27,6 +27,27 @@ hypothesis.settings.register_profile("hunt", deadline=None, database=None, max_e
 hypothesis.settings.load_profile(os.environ.get("FNNET_HYPOTHESIS", "ci"))
 
 
+# Each compiled program keeps some pieces of memory mapped. Linux maps 65 530 for a process and no more, and a process that
+# is refused one crashes: here, after some two thousand tests.
+MAPPED_PIECES = 20_000
+
+
+def _mapped_pieces() -> int:
+    try:
+        with open("/proc/self/maps") as maps:
+            return sum(1 for _ in maps)
+    except OSError:
+        return 0
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_programs():
+    """Compiled programs are forgotten before they are too many."""
+    yield
+    if _mapped_pieces() > MAPPED_PIECES:
+        jax.clear_caches()
+
+
 @pytest.fixture
 def key():
     return jax.random.key(0)

@@ -27,8 +27,8 @@ hypothesis.settings.register_profile("hunt", deadline=None, database=None, max_e
 hypothesis.settings.load_profile(os.environ.get("FNNET_HYPOTHESIS", "ci"))
 
 
-# Each compiled program keeps some pieces of memory mapped. Linux maps 65 530 for a process and no more, and a process that
-# is refused one crashes: here, after some two thousand tests.
+# Each compiled program keeps some pieces of memory mapped. Linux maps 65 530 for a process and no more, and one that
+# is refused another crashes: here, after some two thousand tests.
 MAPPED_PIECES = 20_000
 
 

@@ -5,6 +5,8 @@ from fnnet.data.arrays import Dataset, check, length, split, take
 from fnnet.data.datasets import breast_cancer, diabetes, digits, iris, wine
 from fnnet.data.delimited import write_csv
 from fnnet.data.files import read
+from fnnet.data.pictures import mnist_digits, photographs
+from fnnet.data.placing import Scenes, scenes
 from fnnet.data.preprocessing import (
     Column,
     Schema,
@@ -24,6 +26,7 @@ from fnnet.data.weights import balanced, weigh
 __all__ = [
     "Column",
     "Dataset",
+    "Scenes",
     "Schema",
     "Stream",
     "apply_schema",
@@ -39,9 +42,12 @@ __all__ = [
     "fit_schema",
     "iris",
     "length",
+    "mnist_digits",
     "moons",
+    "photographs",
     "read",
     "relabel",
+    "scenes",
     "schema_from_dict",
     "schema_to_dict",
     "spirals",

@@ -1,4 +1,4 @@
-"""Images: what Pillow decodes is what is read, whatever the format and mode; what is bad is named, skipped or raised."""
+"""Images: what Pillow decodes is what is read, of any format and mode; what is bad is named, skipped or raised."""
 
 from __future__ import annotations
 

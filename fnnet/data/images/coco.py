@@ -224,7 +224,9 @@ def write_coco(path: FilePath, annotations: Annotations) -> None:
     """Write COCO's JSON of objects; a reader sees the old file or the whole new one.
 
     Masks are written compressed; objects have the numbers 1, 2, .... Law: ``read_coco`` gives the same annotations
-    back, to the bit. Raises: DataError for ``Annotations`` that ``annotate`` would refuse.
+    back, to the bit where boxes are of float32 or came from COCO's JSON; of other float64 the last bit of a right or
+    lower border may differ, since there is no width that says it.
+    Raises: DataError for ``Annotations`` that ``annotate`` would refuse.
     """
     check_annotations("write_coco", annotations)
     images = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ MOST_PIXELS = 2**26
 
 # Some of Pillow's other formats start programs, and most have decoders that few have looked at.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+_WIDEST, _BESIDE = 16, 2**24  # bytes of a file for a pixel, and for all that is no pixel
 _BYTES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV")
 _SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
@@ -79,18 +81,18 @@ def _loaded(path: Path, want: Wanted) -> Image:
     from PIL import Image as pillow  # noqa: N813
     from PIL import UnidentifiedImageError
 
-    _check_file(path)
+    content = _content(path, want.pixels)
     try:
-        opened = pillow.open(path, formats=_FORMATS)
+        opened = pillow.open(io.BytesIO(content), formats=_FORMATS)
     except UnidentifiedImageError as error:
         fix = f"expected one of {', '.join(_FORMATS)}; convert it, or take it out."
-        raise ReadError(str(path), f"is no image that is known: it begins with {_head(path)}", fix) from error
+        raise ReadError(str(path), f"is no image that is known: it begins with {content[:4].hex(' ')}", fix) from error
     except (pillow.DecompressionBombError, pillow.DecompressionBombWarning) as error:
         fix = "make it smaller; or, if it is trusted, raise PIL.Image.MAX_IMAGE_PIXELS and pass pixels=."
         raise ReadError(str(path), f"is too large an image to be decoded ({error})", fix) from error
     except Exception as error:
         raise _damaged(path, error) from error
-    with opened, _named(path):
+    with _named(path):
         pixels = opened.width * opened.height
         if not 0 < pixels <= want.pixels:
             size = describe((opened.height, opened.width))
@@ -101,28 +103,28 @@ def _loaded(path: Path, want: Wanted) -> Image:
             raise ReadError(str(path), problem, "save it with 8 or 16 bits a channel.")
         opened.load()
         turn = _turn(opened) if want.upright else None
-        return opened.copy() if turn is None else opened.transpose(turn)
+        return opened if turn is None else opened.transpose(turn)
 
 
-def _check_file(path: Path) -> None:
+def _content(path: Path, pixels: int) -> bytes:
+    """Return the bytes of a file: Pillow, reading it itself, would take the memory that a damaged one asks for."""
     try:
         about = path.stat()
+        if not stat.S_ISREG(about.st_mode):  # a pipe would be waited for
+            kind = "a directory" if stat.S_ISDIR(about.st_mode) else "no ordinary file"
+            raise ReadError(str(path), f"is {kind}, expected an image", "pass the paths of image files.")
+        if about.st_size > (most := _BESIDE + _WIDEST * pixels):
+            problem = f"has {about.st_size} bytes, and an image of at most {pixels} pixels has at most {most}"
+            raise ReadError(str(path), problem, "make it smaller; or, if it is trusted, pass pixels=.")
+        content = path.read_bytes()
     except (OSError, ValueError) as error:
+        if isinstance(error, ReadError):
+            raise
         said = getattr(error, "strerror", None) or error
         raise ReadError(str(path), f"cannot be read ({said})", "check the path.") from error
-    if not stat.S_ISREG(about.st_mode):  # a pipe would be waited for
-        kind = "a directory" if stat.S_ISDIR(about.st_mode) else "no ordinary file"
-        raise ReadError(str(path), f"is {kind}, expected an image", "pass the paths of image files.")
-    if not about.st_size:
+    if not content:
         raise ReadError(str(path), "is empty (0 bytes)", "fetch or write the file again.")
-
-
-def _head(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return file.read(4).hex(" ")
-    except OSError:
-        return "nothing"
+    return content
 
 
 @contextmanager

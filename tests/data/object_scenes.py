@@ -36,7 +36,7 @@ def scenes(seed=0, images=6, *, outlines=True, crowd=True, dtype=np.float32, gap
             )
         )
         shapes.append([outline(rng, height, width) if outlines else None for _ in range(count)])
-    ids = {"image_ids": rng.permutation(1000)[:images] + 7, "category_ids": (90, 3, 17, 5)} if gaps else {}
+    ids = {"image_ids": (rng.permutation(1000)[:images] + 7).tolist(), "category_ids": (90, 3, 17, 5)} if gaps else {}
     return annotate(files, sizes, objects, CLASSES, outlines=shapes, **ids)
 
 

@@ -108,6 +108,7 @@ def test_boxes_are_placed_and_restored(source, size, resize):
     assert (inside >= -1e-9).all() if resize == "pad" else (inside <= 1e-9).all()
 
 
+@pytest.mark.types
 @pytest.mark.parametrize("resize", ["stretch", "pad"])
 @pytest.mark.parametrize("size", [(20, 20), (12, 30)])
 def test_boxes_go_with_the_pixels(tmp_path, resize, size):

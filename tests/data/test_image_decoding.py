@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import io
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image, ImageOps
 
 import fnnet as fn
 from fnnet.data import read_images
+from fnnet.data.raw import read_bytes
 from fnnet.errors import DataError, ExtraMissingError, ReadError
 
 
@@ -117,6 +119,22 @@ def bomb(width, height):
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(64))) + chunk(b"IEND", b"")
     )
+
+
+def test_memory_is_taken_for_what_is_there_not_for_what_is_claimed(tmp_path):
+    """A chunk that says it has 256 MiB, and a limit of 2 GiB, ask for neither."""
+    raw = encoded()
+    place = raw.index(b"IDAT") - 4
+    claims = put(tmp_path, "claims.png", raw[:place] + struct.pack(">I", 2**28) + raw[place + 4 :])
+    text = put(tmp_path, "a.json", b"{}")
+    tracemalloc.start()
+    read_images([claims, put(tmp_path, "good.png", raw)], bad="skip")
+    assert read_bytes(text, 2**31) == b"{}"
+    assert tracemalloc.get_traced_memory()[1] < 2**25
+    tracemalloc.stop()
+    long = put(tmp_path, "long.png", raw + bytes(2**24 + 2000))
+    with pytest.raises(ReadError, match="bytes, and an image of at most 99 pixels has at most 16778800"):
+        one(long, pixels=99)
 
 
 def tiff(values):

@@ -35,6 +35,7 @@ def read(source, step, count):
     return [next(batches) for _ in range(count)]
 
 
+@pytest.mark.types
 @pytest.mark.parametrize("ahead", [0, 1, 3])
 @pytest.mark.parametrize("last", ["drop", "weigh"])
 def test_a_batch_is_what_the_sampler_says_of_its_step(files, ahead, last):

@@ -21,6 +21,9 @@ X, Y = np.arange(12.0).reshape(4, 3), np.array([2, 0, 2, 5])
 MEMBER = io.BytesIO()
 with zipfile.ZipFile(MEMBER, "w") as archive:
     archive.writestr("x.npy", b"\x93NUMPY\x01\x00\x04\x00{}\n\n" + bytes(8))
+HEADER = io.BytesIO()
+with zipfile.ZipFile(HEADER, "w") as archive:
+    archive.writestr("x.npy", b"\x93NUMPY\x01\x00\x0a\x00{'shape': (")
 WORKBOOK, PLAIN = io.BytesIO(), io.BytesIO()
 with zipfile.ZipFile(WORKBOOK, "w") as archive:
     archive.writestr("xl/workbook.xml", "<workbook/>")
@@ -86,6 +89,7 @@ BAD_ARCHIVES = {
     "empty": (b"", ReadError, "is empty"),
     "truncated": (npz(x=X, y=Y)[:300], ReadError, "is not a whole .npz archive"),
     "damaged": (npz(x=X, y=Y).replace(X.tobytes()[8:40], b"!" * 32), ReadError, "is not a whole .npz archive"),
+    "header": (HEADER.getvalue(), ReadError, "is not a whole .npz archive"),
     "member": (MEMBER.getvalue(), ReadError, "is not a whole .npz archive"),
     "text": (b"x,y\n1,2\n", ReadError, "is not a whole .npz archive"),
     "objects": (npz(x=np.array([{}, None])), ReadError, "holds Python objects, which would run code when read"),

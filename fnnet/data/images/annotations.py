@@ -276,4 +276,4 @@ def _of(annotations: Annotations, image: int) -> tuple[Size, Objects]:
 
 def _hull(mask: np.ndarray) -> list[int]:
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+    return [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]

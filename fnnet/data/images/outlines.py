@@ -26,7 +26,7 @@ class Runs(NamedTuple):
     size: Size
 
 
-Polygons: TypeAlias = tuple[Float[np.ndarray, "points 2"], ...]
+Polygons: TypeAlias = tuple[Float[np.ndarray, "_ 2"], ...]
 """Corners (x, y) in pixels of closed outlines, of which the object is the union."""
 
 Outline: TypeAlias = Runs | Polygons

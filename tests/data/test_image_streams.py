@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from picture_files import put
@@ -44,7 +45,7 @@ def test_a_batch_is_what_the_sampler_says_of_its_step(files, ahead, last):
     assert source.per_epoch == (2 if last == "drop" else 3)
     whole = fn.data.read_images(files.paths, size=(2, 2), mode="L").x
     for step, (x, y, weight) in enumerate(read(source, 0, 5)):
-        rows, expected = sampler.rows(KEY, np.int32(step), 10, 4)
+        rows, expected = sampler.rows(KEY, jnp.array(step), 10, 4)
         np.testing.assert_array_equal(x, whole[rows])
         np.testing.assert_array_equal(y, files.labels[np.asarray(rows)])
         assert weight.tolist() == ([1.0] * 4 if expected is None else expected.tolist())

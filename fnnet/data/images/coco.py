@@ -186,6 +186,8 @@ def _within(where: str, box: tuple[float, ...], size: Size) -> tuple[float, floa
     x1, y1, x2, y2 = box
     near = -_SLACK <= x1 < x2 <= width + _SLACK and -_SLACK <= y1 < y2 <= height + _SLACK
     cut = (max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))) if near else box
+    if near and cut[0] < cut[2] and cut[1] < cut[3]:
+        return cut  # type: ignore[return-value]
     if (problem := box_problem(np.array([cut]), size)) is not None:
         sides = [x1, y1, x2 - x1, y2 - y1]
         raise DataError(where, f"{sides} (x, y, width, height) {problem[1]}", "correct or leave out the object.")

@@ -188,10 +188,9 @@ def _within(where: str, box: tuple[float, ...], size: Size) -> tuple[float, floa
     cut = (max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))) if near else box
     if near and cut[0] < cut[2] and cut[1] < cut[3]:
         return cut  # type: ignore[return-value]
-    if (problem := box_problem(np.array([cut]), size)) is not None:
-        sides = [x1, y1, x2 - x1, y2 - y1]
-        raise DataError(where, f"{sides} (x, y, width, height) {problem[1]}", "correct or leave out the object.")
-    return cut  # type: ignore[return-value]
+    _, said = box_problem(np.array([cut]), size) or (0, "is no box")
+    sides = [x1, y1, x2 - x1, y2 - y1]
+    raise DataError(where, f"{sides} (x, y, width, height) {said}", "correct or leave out the object.")
 
 
 def _outline(where: str, given: Any, size: Size) -> Outline:

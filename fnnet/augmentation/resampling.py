@@ -15,8 +15,8 @@ from jaxtyping import Array, Bool, Float
 
 from fnnet import boxes
 from fnnet.boxes import Objects
+from fnnet.boxes.records import check_objects
 from fnnet.dtypes import at_least_float32
-from fnnet.errors import DtypeError, ShapeError
 
 Matrix: TypeAlias = Float[Array, "2 3"]
 
@@ -91,7 +91,7 @@ def move_objects(
     Boxes are the hulls of the moved ones, clipped; of less than the share `visible` of its hull, or of nothing, an
     object is not valid any more. Padding is left as it is. `areas` grow as the map has it, and shrink by that share.
     """
-    _check_objects(where, objects, len(matrices))
+    check_objects(where, objects, (len(matrices),))
     given = jnp.asarray(objects.boxes)
     dtype = at_least_float32(given.dtype)
     matrices = matrices.astype(dtype)
@@ -110,21 +110,6 @@ def move_objects(
     growth = jnp.abs(matrices[:, 0, 0] * matrices[:, 1, 1] - matrices[:, 0, 1] * matrices[:, 1, 0])
     scaled = areas * (share * growth[:, None]).astype(areas.dtype)
     return moved._replace(areas=jnp.where(valid, scaled, areas))
-
-
-def _check_objects(where: str, objects: Objects, rows: int) -> None:
-    shape = jnp.shape(objects.boxes)
-    if len(shape) != 3 or shape[0] != rows or shape[2] != 4:
-        fix = "pad the objects of all images to one number: fn.boxes.pad_objects."
-        raise ShapeError(where, f"for {rows} images the boxes must have shape ({rows}, m, 4), got {shape}", fix)
-    if not jnp.issubdtype(objects.boxes.dtype, jnp.floating):
-        problem = f"the boxes must be real floating-point, got {objects.boxes.dtype}"
-        raise DtypeError(where, problem, "cast them: boxes.astype(jnp.float32).")
-    for name in ("classes", "valid", "crowd", "ignore", "areas"):
-        field = getattr(objects, name)
-        if field is not None and jnp.shape(field) != shape[:2]:
-            problem = f"{name} must have the shape {shape[:2]} of the boxes, got {jnp.shape(field)}"
-            raise ShapeError(where, problem, "give one for each box.")
 
 
 def rectangle(size: Size, top: Array, left: Array, bottom: Array, right: Array) -> Bool[Array, "h w"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
@@ -87,6 +88,25 @@ def pad_objects(images: Sequence[Image], count: int | None = None) -> Objects:
         optional("ignore", bool),
         optional("areas", dtype),
     )
+
+
+def check_objects(where: str, objects: Any, leading: tuple[int, ...] | None = None) -> None:
+    """Raise unless these are objects whose fields fit together, with these `leading` axes if they are given."""
+    if not isinstance(objects, Objects):
+        raise TypeError(f"{where}: expected fn.boxes.Objects, got {type(objects).__name__}; see fn.boxes.pad_objects")
+    shape = np.shape(objects.boxes)
+    images = "..." if leading is None else ", ".join(map(str, leading))
+    if len(shape) < 2 or shape[-1] != 4 or (leading is not None and shape[:-2] != leading):
+        fix = "pad the objects of all images to one number: fn.boxes.pad_objects."
+        expected = f"({images}, n, 4)" if images else "(n, 4)"
+        raise ShapeError(where, f"the boxes must have shape {expected}, got {shape}", fix)
+    if not jnp.issubdtype(objects.boxes.dtype, jnp.floating):
+        problem = f"the boxes must be real floating-point, got {objects.boxes.dtype}"
+        raise DtypeError(where, problem, "cast them: boxes.astype(jnp.float32).")
+    for name, field in zip(Objects._fields[1:], objects[1:], strict=True):
+        if field is not None and np.shape(field) != shape[:-1]:
+            problem = f"{name} must have the shape {shape[:-1]} of the boxes, got {np.shape(field)}"
+            raise ShapeError(where, problem, "give one for each box.")
 
 
 def _row(where: str, image: Image) -> Objects:

@@ -15,6 +15,8 @@ from fnnet.data.images.outlines import Runs, decode_mask, encode_mask
 from fnnet.data.images.placing import place_boxes, restore_boxes
 from fnnet.data.images.reading import Images, read_images
 from fnnet.data.images.voc import read_voc, write_voc
+from fnnet.data.pictures import mnist_digits, photographs
+from fnnet.data.placing import Scenes, scenes
 from fnnet.data.preprocessing import (
     Column,
     Schema,
@@ -39,6 +41,7 @@ __all__ = [
     "Images",
     "ObjectImages",
     "Runs",
+    "Scenes",
     "Schema",
     "Stream",
     "annotate",
@@ -61,8 +64,10 @@ __all__ = [
     "iris",
     "length",
     "load_objects",
+    "mnist_digits",
     "moons",
     "object_masks",
+    "photographs",
     "place_boxes",
     "read",
     "read_coco",
@@ -71,6 +76,7 @@ __all__ = [
     "read_voc",
     "relabel",
     "restore_boxes",
+    "scenes",
     "schema_from_dict",
     "schema_to_dict",
     "semantic_mask",

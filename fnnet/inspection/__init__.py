@@ -1,5 +1,6 @@
 """Looking at a network: what it holds and what it computes, as arrays and tables."""
 
+from fnnet.inspection.attributions import grad_cam, saliency
 from fnnet.inspection.curvatures import Curvature, Spectrum, curvature, hessian_spectrum
 from fnnet.inspection.doctor import Health, health
 from fnnet.inspection.intermediates import Gradients, activations, gradients
@@ -38,6 +39,7 @@ __all__ = [
     "dead_units",
     "decision_grid",
     "filter_normalised",
+    "grad_cam",
     "gradients",
     "health",
     "hessian_spectrum",
@@ -47,6 +49,7 @@ __all__ = [
     "plane",
     "project",
     "representation",
+    "saliency",
     "saturation",
     "signal",
     "slopes",

@@ -18,6 +18,7 @@ from fnnet.losses.classification import (
     hinge,
     kl_divergence,
 )
+from fnnet.losses.detection import centers, gaussian_focal
 from fnnet.losses.localisation import ciou, diou, giou, iou
 from fnnet.losses.pixels import binary_pixel_cross_entropy, pixel_cross_entropy
 from fnnet.losses.regression import absolute_error, huber, log_cosh, poisson, quantile, squared_error
@@ -43,6 +44,7 @@ __all__ = [
     "binary_lovasz",
     "binary_pixel_cross_entropy",
     "binary_tversky",
+    "centers",
     "ciou",
     "contrastive",
     "cosine",
@@ -50,6 +52,7 @@ __all__ = [
     "dice",
     "diou",
     "focal",
+    "gaussian_focal",
     "giou",
     "hinge",
     "huber",

@@ -14,8 +14,8 @@ from fnnet.compose import identity, residual, serial
 from fnnet.compose.children import LayerLike
 from fnnet.core import Layer
 from fnnet.initializers import he_normal
-from fnnet.layers import batch_norm, conv, dense, global_pool, max_pool
-from fnnet.nets.checks import check_depth
+from fnnet.layers import batch_norm, conv, max_pool
+from fnnet.nets.checks import check_depth, classifier
 from fnnet.shapes import check_count
 
 _RESNET: dict[int, tuple[bool, tuple[int, ...]]] = {  # bottlenecks or not, and blocks of each of the four stages
@@ -49,14 +49,19 @@ def residual_block(
 
 
 def resnet(
-    depth: Literal[18, 34, 50, 101, 152] = 50, classes: int = 1000, *, small_images: bool = False, width: int = 64
+    depth: Literal[18, 34, 50, 101, 152] = 50,
+    classes: int | None = 1000,
+    *,
+    small_images: bool = False,
+    width: int = 64,
 ) -> Layer:
     """ResNet (He et al. 2016, table 1), with 1 × 1 convolutions where the shape changes (option B).
 
-    Shapes: (..., H, W, n) -> (..., classes), logits; the paper's H = W = 224. `small_images`: a 3 × 3 convolution
-    without stride and no pooling at the start, as is usual for 32 × 32. `width`: features of the first stage; they
-    double at each of the other three. The stride of a bottleneck is in its 3 × 3 convolution (as in torch; the paper
-    has it in the first). Kernels by He's rule.
+    Shapes: (..., H, W, n) -> (..., classes), logits; the paper's H = W = 224. With None for `classes` the net ends
+    before the pooling, with features of 1 / 32 of the size, for a head of another kind. `small_images`: a 3 × 3
+    convolution without stride and no pooling at the start, as is usual for 32 × 32; the features then have 1 / 8 of the
+    size. `width`: features of the first stage; they double at each of the other three. The stride of a bottleneck is in
+    its 3 × 3 convolution (as in torch; the paper has it in the first). Kernels by He's rule.
 
     Raises: ValueError for another `depth`, or counts below 1.
 
@@ -65,7 +70,7 @@ def resnet(
     25557032
     """
     bottleneck, stages = check_depth("resnet", depth, _RESNET)
-    check_count("resnet", "classes", classes)
+    head = classifier("resnet", classes)
     check_count("resnet", "width", width)
     first: tuple[LayerLike, ...] = (*_normed(width, 3), jax.nn.relu)
     if not small_images:
@@ -79,15 +84,16 @@ def resnet(
         return [start, *(residual_block(features, bottleneck=bottleneck) for _ in range(length - 1))]
 
     blocks = chain.from_iterable(stage(number, length) for number, length in enumerate(stages))
-    return serial(*first, *blocks, global_pool(), dense(classes))
+    return serial(*first, *blocks, *head)
 
 
-def resnet_cifar(depth: int = 20, classes: int = 10, *, width: int = 16) -> Layer:
+def resnet_cifar(depth: int = 20, classes: int | None = 10, *, width: int = 16) -> Layer:
     """ResNet for 32 × 32 images (He et al. 2016, §4.2): three stages of (depth - 2) / 6 blocks.
 
-    Shapes: (..., H, W, n) -> (..., classes), logits. Features double, and the image is halved, from stage to stage; the
-    shortcut there drops places and pads features with zeros (option A), so it has no parameters. 0.27 million of them
-    at depth 20, 0.46 at 32, 0.66 at 44, 0.85 at 56, 1.7 at 110.
+    Shapes: (..., H, W, n) -> (..., classes), logits; with None for `classes` the features before the pooling,
+    (..., H / 4, W / 4, 4 width), for a head of another kind. Features double, and the image is halved, from stage to
+    stage; the shortcut there drops places and pads features with zeros (option A), so it has no parameters. 0.27
+    million of them at depth 20, 0.46 at 32, 0.66 at 44, 0.85 at 56, 1.7 at 110.
 
     Raises: ValueError unless depth = 6 k + 2, or for counts below 1.
 
@@ -97,7 +103,7 @@ def resnet_cifar(depth: int = 20, classes: int = 10, *, width: int = 16) -> Laye
     """
     if check_count("resnet_cifar", "depth", depth) % 6 != 2 or depth < 8:
         raise ValueError(f"resnet_cifar: depth must be 6 k + 2, such as 20, 32, 44, 56, 110, got {depth}")
-    check_count("resnet_cifar", "classes", classes)
+    head = classifier("resnet_cifar", classes)
     check_count("resnet_cifar", "width", width)
 
     def stage(number: int) -> list[Layer]:
@@ -106,7 +112,7 @@ def resnet_cifar(depth: int = 20, classes: int = 10, *, width: int = 16) -> Laye
         return [start, *(residual_block(features) for _ in range((depth - 2) // 6 - 1))]
 
     blocks = chain.from_iterable(stage(number) for number in range(3))
-    return serial(*_normed(width, 3), jax.nn.relu, *blocks, global_pool(), dense(classes))
+    return serial(*_normed(width, 3), jax.nn.relu, *blocks, *head)
 
 
 def _normed(features: int, window: int, stride: int = 1) -> tuple[Layer, Layer]:

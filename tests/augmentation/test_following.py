@@ -63,7 +63,7 @@ def test_bad_targets(name):
         (ShapeError, r"y must have shape \(6, 24, 32\), got \(6, 24, 31\)", y["mask"][:, :, 1:]),
         (ShapeError, r"y must have shape \(6, 24, 32\), got \(5, 24, 32\)", y["mask"][1:]),
         (DataError, "y must be an array, fn.boxes.Objects", [y["label"]]),
-        (ShapeError, r"the boxes must have shape \(6, m, 4\)", objects._replace(boxes=objects.boxes[:2])),
+        (ShapeError, r"the boxes must have shape \(6, n, 4\)", objects._replace(boxes=objects.boxes[:2])),
         (ShapeError, r"valid must have the shape \(6, 3\)", objects._replace(valid=objects.valid[:, :2])),
         (DtypeError, "boxes must be real floating", objects._replace(boxes=objects.boxes.astype(jnp.int32))),
     ]

@@ -249,3 +249,17 @@ def test_what_cannot_be_read_back_is_not_written(tmp_path):
     assert not list(tmp_path.iterdir())
     with pytest.raises(ShapeError, match="expected Annotations, got dict"):
         write_coco(tmp_path / "a.json", {})
+
+
+def test_composed_scenes_come_back_with_boxes_and_masks(tmp_path):
+    """Scenes, written as COCO's JSON and as semantic masks in it, and read."""
+    digits = (np.random.default_rng(0).random((20, 9, 9, 1)) < 0.6).astype(np.float32)
+    made = fn.data.scenes(digits, np.arange(20) % 4, 5, seed=0, size=(40, 48), objects=(1, 3))
+    files = [f"{n}.png" for n in range(5)]
+    write_coco(tmp_path / "a.json", fn.data.annotate(files, (40, 48), made.objects, CLASSES))
+    back = fn.boxes.pad_objects(read_coco(tmp_path / "a.json").objects, made.objects.boxes.shape[1])
+    for name in ("boxes", "classes", "valid"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(made.objects, name))
+    write_coco(tmp_path / "b.json", fn.data.annotate_masks(files, made.masks, CLASSES))
+    read = read_coco(tmp_path / "b.json")
+    np.testing.assert_array_equal([fn.data.semantic_mask(read, n) for n in range(5)], made.masks)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from center_oracle import center_loss, drawn_maps, drawn_objects, image_of
 from hypothesis import given
 from hypothesis.extra.numpy import arrays
 from laws import assert_pure_and_compilable
@@ -104,6 +105,15 @@ def ciou(a, b):
     return diou(a, b) + v**2 / (iou(a, b) + v)
 
 
+def gaussian_focal(z, t):
+    p = special.expit(z)
+    return np.where(t == 1, -((1 - p) ** 2) * np.log(p), -((1 - t) ** 4) * p**2 * np.log1p(-p))
+
+
+def centers(maps, there):
+    return np.array([center_loss(image_of(maps, n), image_of(there, n), stride=4) for n in range(4)])
+
+
 class Case(NamedTuple):
     loss: Callable
     oracle: Callable
@@ -162,11 +172,15 @@ LOSSES = {  # one row buys every law
     "giou": Case(losses.giou, giou, *BOXES),
     "diou": Case(losses.diou, diou, *BOXES),
     "ciou": Case(losses.ciou, ciou, *BOXES),
+    "gaussian_focal": Case(losses.gaussian_focal, gaussian_focal, Z, np.maximum(SOFT, T)),
+    "centers": Case(
+        partial(losses.centers, stride=4), centers, drawn_maps(0, 4, (5, 6), 3), drawn_objects(0, 4, 3, 3, 20)
+    ),
     "triplet": Case(losses.triplet, triplet, (Z, REAL, Z[::-1].copy()), np.zeros(4)),
 }
 LOSSES |= {name: Case(*row) for name, row in SEGMENTATION.items()}
 ERRORS = ("squared_error", "absolute_error", "huber", "log_cosh", "quantile", "poisson")
-BY_ELEMENT = [name for name in LOSSES if name.startswith(("binary_", *ERRORS))]
+BY_ELEMENT = [name for name in LOSSES if name.startswith(("binary_", "gaussian_", *ERRORS))]
 
 every = pytest.mark.parametrize("case", LOSSES.values(), ids=LOSSES)
 
@@ -184,7 +198,7 @@ def doubles(tree):
 def test_equals_its_definition(case):
     """Values are those of the formula in float64."""
     want = case.oracle(doubles(case.prediction), doubles(case.target))
-    got = case.loss(jax.tree.map(jnp.asarray, case.prediction), jnp.asarray(case.target))
+    got = case.loss(jax.tree.map(jnp.asarray, case.prediction), jax.tree.map(jnp.asarray, case.target))
     assert got.shape == want.shape
     assert got.dtype == jnp.float32
     np.testing.assert_allclose(got, want, rtol=2e-6, atol=1e-6)
@@ -254,11 +268,11 @@ def test_values_and_gradients_are_finite_at_extreme_predictions(case):
     """Finite at ±1e4 and where all entries, or both points, are equal."""
 
     def extreme(x):
-        return np.resize(EXTREMES, x.shape) if x.shape[-1] > 3 else np.broadcast_to(EXTREMES, x.shape)
+        return np.resize(EXTREMES, x.shape) if x.shape[-1] > 3 or x.ndim > 2 else np.broadcast_to(EXTREMES, x.shape)
 
     prediction = jax.tree.map(extreme, case.prediction)
     both = jax.jit(lambda p, t: (case.loss(p, t), jax.grad(lambda p: case.loss(p, t).sum())(p)))
-    for target in (case.target, np.asarray(case.target)[::-1].copy()):
+    for target in (case.target, jax.tree.map(lambda t: np.asarray(t)[::-1].copy(), case.target)):
         values, gradient = both(prediction, target)
         assert np.isfinite(values).all()
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))

@@ -106,12 +106,18 @@ def test_a_residual_block_whose_branch_is_zero_is_the_rectified_shortcut(key):
 
 
 def test_the_shortcut_of_small_images_drops_places_and_adds_zeros(key):
-    """With silent branches a stage of stride two keeps every second place, between features of zeros."""
-    net = nets.resnet_cifar(8, 3, width=2)
-    x = jnp.ones((1, 4, 4, 3))
-    params, _ = net.init(key, x)
-    shortcuts = [path for path in fn.tree.flatten(params) if "shortcut" in path]
-    assert shortcuts == []
+    """With silent branches the two stages of stride two keep every fourth place, between features of zeros."""
+    net = nets.resnet_cifar(8, None, width=4)
+    x = jax.random.normal(jax.random.key(1), (1, 8, 8, 3))
+    params, state = net.init(key, x)
+    silent = fn.tree.map_with_path(
+        lambda path, leaf: leaf * 0 if "body" in path and path.endswith("scale") else leaf, params
+    )
+    first = fn.serial(fn.conv(4, bias_init=None), fn.batch_norm(), jax.nn.relu)
+    seen = first(params, x, {"batch_norm_0": state["batch_norm_0"]})
+    kept = net(silent, x, state)
+    assert not [path for path in fn.tree.flatten(params) if "shortcut" in path]
+    np.testing.assert_allclose(kept, np.pad(seen[:, ::4, ::4], [(0, 0)] * 3 + [(6, 6)]), rtol=1e-6)
 
 
 def test_convnext_begins_nearly_as_its_stem_and_drops_branches_more_and_more(key):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import copy
 import gzip
 import io
 import json
@@ -190,13 +191,13 @@ def tree_damaged(rng, raw):
         other, its = places[int(rng.integers(len(places)))]
         match int(rng.integers(0, 4)):
             case 0:
-                node[key] = VALUES[int(rng.integers(len(VALUES)))]
+                node[key] = copy.deepcopy(VALUES[int(rng.integers(len(VALUES)))])
             case 1:
                 node[key] = json.loads(json.dumps(other[its]))
             case 2 if node is not root:
                 del node[key]
             case 3 if isinstance(node[key], list):
-                node[key] = node[key] * 2
+                node[key] = node[key] + copy.deepcopy(node[key])
     return json.dumps(root[0]).encode()
 
 

@@ -59,7 +59,7 @@ def test_no_optional_library_is_imported():
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     )
     assert "fnnet" in loaded
-    optional = {"sklearn", "matplotlib", "safetensors", "orbax", "typer", "rich"}
+    optional = {"sklearn", "matplotlib", "PIL", "defusedxml", "safetensors", "orbax", "typer", "rich"}
     assert not loaded & (optional | {"optax", "flax", "torch", "chex"})
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import math
 import os
+import sys
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +20,7 @@ from fnnet.data.targets import as_float32, encode
 from fnnet.errors import DataError, ReadError, inside
 from fnnet.writing import replacing
 
+_INFLATED = 1100  # bytes that one of a deflated file becomes, at most
 _PAIRS = (("x", "y"), ("X", "y"), ("X", "Y"), ("data", "target"), ("features", "labels"), ("images", "labels"))
 
 
@@ -65,21 +68,44 @@ def read_npz_arrays(path: Path) -> dict[str, np.ndarray]:
         raise ReadError(str(path), problem, "write it again with np.savez.")
     try:
         with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, AttributeError, TypeError, KeyError) as error:
-        raise ReadError(str(path), f"is not a whole .npz archive ({error})", "write it again with np.savez.") from error
-    except ValueError as error:
-        if "pickle" in str(error):
+            foreign = [name for name in archive.files if not _holds_array(archive.zip, name, len(raw))]
+            arrays = {} if foreign else {name: archive[name] for name in archive.files}
+            for array in arrays.values():
+                _check_text(array)
+    except Exception as error:  # damaged archives raise errors of many kinds
+        if isinstance(error, ValueError) and "pickle" in str(error):
             problem = "holds Python objects, which would run code when read"
             raise ReadError(str(path), problem, "save plain arrays of numbers or of text.") from error
         raise ReadError(str(path), f"is not a whole .npz archive ({error})", "write it again with np.savez.") from error
-    if "xl/workbook.xml" in arrays:
+    if "xl/workbook.xml" in foreign:
         raise ReadError(str(path), "is an Excel workbook, expected CSV, .npz or IDX", "save the sheet as CSV (UTF-8).")
-    foreign = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
     if foreign:
         problem = f"is a zip file but no .npz archive: {foreign[0]!r} is not an array"
         raise ReadError(str(path), problem, "write it with np.savez.")
     return arrays
+
+
+def _holds_array(archive: zipfile.ZipFile, name: str, size: int) -> bool:
+    """Whether a member is an array; ValueError for one that claims more memory than it, or `size` bytes, can fill."""
+    about = archive.getinfo(name if name in archive.namelist() else f"{name}.npy")
+    with archive.open(about) as member:
+        if member.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
+            return False
+        version = member.read(2)
+        header = np.lib.format.read_array_header_1_0 if version == b"\1\0" else np.lib.format.read_array_header_2_0
+        shape, _, dtype = header(member)
+    most = min(about.file_size, _INFLATED * size)
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize > most:
+        raise ValueError(f"the array {name!r} claims shape {shape} of {dtype}, and has {about.file_size} bytes")
+    return True
+
+
+def _check_text(array: Any) -> None:
+    """Raise ValueError for text of what are no characters, of which NumPy's strings cannot be made."""
+    if isinstance(array, np.ndarray) and array.dtype.kind == "U" and array.size and array.dtype.itemsize:
+        codes = np.ascontiguousarray(array).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+        if codes.max() > sys.maxunicode:
+            raise ValueError("text holds what is no character")
 
 
 def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:

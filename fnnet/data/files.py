@@ -11,6 +11,10 @@ from fnnet.data.archives import read_npz
 from fnnet.data.arrays import Dataset
 from fnnet.data.delimited import read_csv
 from fnnet.data.idx import read_idx
+from fnnet.data.images.decoding import Mode
+from fnnet.data.images.folders import holds_classes, image_files
+from fnnet.data.images.placing import Resize, Size
+from fnnet.data.images.reading import Bad, read_images
 from fnnet.data.raw import read_bytes
 from fnnet.errors import DataError, ReadError
 
@@ -26,12 +30,19 @@ def read(
     categorical: Collection[str] = (),
     missing: str = "error",
     regression: bool | None = None,
+    size: Size | None = None,
+    mode: Mode = "RGB",
+    resize: Resize = "stretch",
+    bad: Bad = "raise",
 ) -> Dataset:
-    """Return the data set in a CSV, ``.npz`` or IDX file, gzipped or not, or in a directory of IDX files.
+    """Return the data set in a CSV, ``.npz`` or IDX file, gzipped or not, or in a directory of IDX files or of images.
 
     `part` (``train`` or ``test``) chooses among the arrays or files of a format that holds both. `target` names the
     target's column of a CSV file; `columns`, `categorical` and `missing` are read_csv's. `regression` says whether the
     target is numbers (True) or classes (False); by default its values tell.
+
+    Images lie in one folder for each class (``image_files``), in the directory or in its folder called `part`; `size`,
+    `mode`, `resize` and `bad` are those of ``read_images``.
 
     Raises: ReadError for what is absent, empty, truncated, malformed or of no known format; DataError for its content.
 
@@ -44,8 +55,19 @@ def read(
     """
     path = Path(path)
     if path.is_dir():
+        images = _idx_in(path, part)
+        if images is None and (folder := _classes_in(path, part)) is not None:
+            _check_no_target(path, "images", target)
+            files = image_files(folder)
+            read_in = read_images(files.paths, size=size, mode=mode, resize=resize, bad=bad)
+            return Dataset(read_in.x, files.labels[read_in.kept], files.classes)
         _check_no_target(path, "IDX", target)
-        return read_idx(_images_in(path, part))
+        if images is None:
+            fix = (
+                f"expected e.g. {part if part == 'train' else 't10k'}-images-idx3-ubyte.gz, or a folder for each class."
+            )
+            raise ReadError(str(path), f"holds no IDX images of the {part} part, and no folder of images", fix)
+        return read_idx(images)
     if not path.exists():
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*")], n=1)
         raise ReadError(str(path), "no such file", f"did you mean {near[0]!r}?" if near else "check the path.")
@@ -65,16 +87,25 @@ def read(
 def _check_no_target(path: Path, kind: str, target: str | None) -> None:
     """Raise DataError if a target is named in a format that has no columns."""
     if target is not None:
-        fix = "name no target: labels are the file beside the images." if kind == "IDX" else "name the array 'y'."
-        article = "an IDX file" if kind == "IDX" else "an .npz archive"
-        raise DataError(str(path), f"{article} has no columns to choose {target!r} from", fix)
+        what, fix = {
+            "IDX": ("an IDX file has", "name no target: labels are the file beside the images."),
+            "images": ("a folder of images has", "name no target: labels are the folders that images lie in."),
+            ".npz": ("an .npz archive has", "name the array 'y'."),
+        }[kind]
+        raise DataError(str(path), f"{what} no columns to choose {target!r} from", fix)
 
 
-def _images_in(directory: Path, part: str) -> Path:
+def _idx_in(directory: Path, part: str) -> Path | None:
     starts = ("train",) if part == "train" else (part, "t10k")
     for path in sorted(directory.iterdir()):
         if path.name.startswith(starts) and "images" in path.name and "idx3" in path.name:
             return path
-    raise ReadError(
-        str(directory), f"holds no IDX images of the {part} part", f"expected e.g. {starts[-1]}-images-idx3-ubyte.gz."
-    )
+    return None
+
+
+def _classes_in(directory: Path, part: str) -> Path | None:
+    """Return the folder whose folders are the classes: that called `part`, if it has any, else `directory`."""
+    inner = directory / part
+    if inner.is_dir() and holds_classes(inner):
+        return inner
+    return directory if holds_classes(directory) else None

@@ -62,6 +62,8 @@ def read_idx_array(path: Path) -> np.ndarray:
     if len(raw) < start:
         raise ReadError(str(path), f"is truncated in its header: {len(raw)} bytes of {start}", "fetch the file again.")
     shape = tuple(int(n) for n in np.frombuffer(raw, ">u4", raw[3], 4))
+    if not all(shape):
+        raise ReadError(str(path), f"holds no values: its shape is {shape}", "fetch or write the file again.")
     dtype = np.dtype(_DTYPES[raw[2]])
     expected = start + dtype.itemsize * math.prod(shape)
     if len(raw) != expected:

@@ -21,6 +21,13 @@ X, Y = np.arange(12.0).reshape(4, 3), np.array([2, 0, 2, 5])
 MEMBER = io.BytesIO()
 with zipfile.ZipFile(MEMBER, "w") as archive:
     archive.writestr("x.npy", b"\x93NUMPY\x01\x00\x04\x00{}\n\n" + bytes(8))
+CLAIMS = io.BytesIO()
+with zipfile.ZipFile(CLAIMS, "w") as archive, archive.open("x.npy", "w") as member:
+    np.lib.format.write_array_header_1_0(member, {"shape": (9 * 10**9,), "fortran_order": False, "descr": "<f8"})
+NO_TEXT = np.array([0x7FFFFFFF] * 6, "<u4").view("<U1")
+HEADER = io.BytesIO()
+with zipfile.ZipFile(HEADER, "w") as archive:
+    archive.writestr("x.npy", b"\x93NUMPY\x01\x00\x0a\x00{'shape': (")
 WORKBOOK, PLAIN = io.BytesIO(), io.BytesIO()
 with zipfile.ZipFile(WORKBOOK, "w") as archive:
     archive.writestr("xl/workbook.xml", "<workbook/>")
@@ -86,6 +93,9 @@ BAD_ARCHIVES = {
     "empty": (b"", ReadError, "is empty"),
     "truncated": (npz(x=X, y=Y)[:300], ReadError, "is not a whole .npz archive"),
     "damaged": (npz(x=X, y=Y).replace(X.tobytes()[8:40], b"!" * 32), ReadError, "is not a whole .npz archive"),
+    "claims": (CLAIMS.getvalue(), ReadError, "the array 'x' claims shape (9000000000,) of float64, and has 128 bytes"),
+    "no characters": (npz(x=X, y=Y, classes=NO_TEXT), ReadError, "text holds what is no character"),
+    "header": (HEADER.getvalue(), ReadError, "is not a whole .npz archive"),
     "member": (MEMBER.getvalue(), ReadError, "is not a whole .npz archive"),
     "text": (b"x,y\n1,2\n", ReadError, "is not a whole .npz archive"),
     "objects": (npz(x=np.array([{}, None])), ReadError, "holds Python objects, which would run code when read"),
@@ -155,6 +165,10 @@ BAD_IDX = {
     "empty": (b"", "is empty"),
     "foreign": (b"GIF89a", "is not an IDX file: it begins with 47 49 46 38"),
     "dtype": (b"\0\0\x07\x03" + GOOD[4:], "is not an IDX file: it begins with 00 00 07 03"),
+    "no values": (
+        struct.pack(">HBB3I", 0, 8, 3, 0, 2**32 - 1, 2**32 - 1),
+        "holds no values: its shape is (0, 4294967295",
+    ),
     "header": (GOOD[:9], "is truncated in its header: 9 bytes of 16"),
     "truncated": (GOOD[:-1], "is truncated: shape (3, 2, 2) needs 28 bytes, got 27"),
     "long": (GOOD + b"\0", "is longer than its header says: shape (3, 2, 2) needs 28 bytes, got 29"),

@@ -16,6 +16,7 @@ P, T = jnp.asarray(BOXES[0]), BOXES[1]
 every = pytest.mark.parametrize("name", ALL)
 
 
+@pytest.mark.row("localisation")
 @every
 def test_it_is_one_minus_the_similarity(name):
     """Of any leading axes; 0, exactly and without a gradient, for the right box."""
@@ -54,6 +55,7 @@ def test_padding_may_be_weighed_out(name):
     assert not slope[1].any()
 
 
+@pytest.mark.row("localisation")
 @pytest.mark.parametrize("name", ["giou", "diou", "ciou"])
 def test_descent_finds_a_box_that_is_apart(name):
     """From a box apart, to which the IoU has no gradient, a few hundred small steps reach an IoU above 0.9."""

@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from fnnet import __version__, callbacks, data, fitting, sampling, training
-from fnnet.cli import Interrupted, runs
+from fnnet.augmentation import Transform
+from fnnet.cli import Interrupted, images, runs
 from fnnet.cli.experiments import (
     ACTIVATIONS,
     OPTIMIZERS,
@@ -43,11 +44,17 @@ Activation = Enum("Activation", {name: name for name in ACTIVATIONS}, type=str) 
 OptimizerName = Enum("OptimizerName", {name: name for name in OPTIMIZERS}, type=str)  # type: ignore[misc]
 ScheduleName = Enum("ScheduleName", {name: name for name in SCHEDULES}, type=str)  # type: ignore[misc]
 
+Network = Enum("Network", {name: name for name in ("dense", *images.NETS)}, type=str)  # type: ignore[misc]
+Mode = Enum("Mode", {"RGB": "RGB", "L": "L", "RGBA": "RGBA"}, type=str)
 MissingCells = Enum("MissingCells", {"error": "error", "mean": "mean"}, type=str)
 
 Source = Annotated[
     str,
-    typer.Argument(help=f"A CSV, .npz or IDX file, or a built-in data set: {', '.join(SOURCES)}.", metavar="SOURCE"),
+    typer.Argument(
+        help="A CSV, .npz or IDX file, a folder with a folder of images for each class, or a built-in data set: "
+        f"{', '.join(SOURCES)}.",
+        metavar="SOURCE",
+    ),
 ]
 RunDirectory = Annotated[Path, typer.Argument(help="A directory that `fnnet train` wrote.", metavar="RUN")]
 Target = Annotated[str | None, typer.Option(help="The column of a CSV file that is to be learnt.")]
@@ -69,6 +76,14 @@ Regression = Annotated[
         "--regression/--classes", help="What the target of a file is (default: whole numbers and text are classes)."
     ),
 ]
+Net = Annotated[
+    Network, typer.Option(help=f"The network: dense, or for images {', '.join(images.NETS)}.", metavar="NAME")
+]
+ImageSize = Annotated[
+    str | None, typer.Option(help="Height and width to which images are resized, such as 32 or 32x48.", metavar="HxW")
+]
+ImageMode = Annotated[Mode, typer.Option(help="Channels of images: RGB, L (grey) or RGBA.", metavar="RGB|L|RGBA")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out image files that cannot be read, and name them.")]
 Epochs = Annotated[int, typer.Option(help="Passes over the training data.", min=1)]
 BatchSize = Annotated[int, typer.Option(help="Examples in an update.", min=1)]
 Cache = Annotated[
@@ -99,8 +114,18 @@ def train(
     target: Target = None,
     regression: Regression = None,
     missing: Missing = MissingCells("error"),
+    net: Net = Network("dense"),
     hidden: Hidden = "128",
     activation: Act = Activation("relu"),
+    size: ImageSize = None,
+    mode: ImageMode = Mode("RGB"),
+    skip_bad: SkipBad = False,
+    flip: Annotated[bool, typer.Option("--flip", help="Images: mirror half of them.")] = False,
+    crop: Annotated[int, typer.Option(help="Images: shift by up to so many pixels.", min=0)] = 0,
+    rotate: Annotated[float, typer.Option(help="Images: turn by up to so many degrees.", min=0, max=180)] = 0.0,
+    color: Annotated[float, typer.Option(help="Images: change brightness and contrast by that share.", min=0)] = 0.0,
+    erase: Annotated[float, typer.Option(help="Images: cover a piece of that share of them.", min=0, max=1)] = 0.0,
+    mixup: Annotated[float, typer.Option(help="Images: mix two by shares of Beta(a, a).", min=0)] = 0.0,
     optimizer: Rule = OptimizerName("adam"),
     learning_rate: Annotated[float, typer.Option(help="The rate, or the schedule's highest.", min=0)] = 1e-3,
     schedule: Course = ScheduleName("constant"),
@@ -128,11 +153,16 @@ def train(
         batch_size=batch_size,
         seed=seed,
         missing=missing.value,
+        net=net.value,
+        reading=images.Reading(parse_size(size), mode.value, skip_bad),
+        changes=images.Changes(flip, crop, rotate, color, erase, mixup),
     )
     directory = _free_directory(source, out, overwrite)
     if cache is not None:
         keep_programs(cache)
-    dataset = read_source(source, target, missing=missing.value, regression=regression)
+    dataset = read_source(
+        source, target, missing=missing.value, regression=regression, reading=settings.reading, warn=_warn
+    )
     listeners = [] if quiet else [callbacks.progress(Path(source).stem)]
     run, examples, result = _train_and_save(settings, with_targets(source, dataset), directory, listeners)
     if not np.isfinite(list(run.test.values())).all():
@@ -162,7 +192,8 @@ def _train_and_save(
 ) -> tuple[runs.Run, int, callbacks.Fit]:
     """Return the run, with the metrics of its test part, the number of examples in that part, and how it went."""
     parts = data.split(dataset, (0.7, 0.15, 0.15), seed=settings.seed)
-    schema = data.fit_schema(parts[0])
+    changed = any(settings.changes) or settings.net != "dense"
+    schema = data.fit_schema(parts[0], standardize=not changed)  # changes are of images in [0, 1]
     training_part, validation, test = (data.apply_schema(schema, part) for part in parts)
     rows = sampling.length(training_part.x)
     sampling.check_batch_size(rows, settings.batch_size, where="the training part")
@@ -179,6 +210,7 @@ def _train_and_save(
             batch_size=settings.batch_size,
             validation=validation.arrays,
             callbacks=listeners,
+            transform=_transform(settings, schema),
             on_nonfinite="stop",
         )
         if not result.metrics:  # there is no epoch to show
@@ -205,7 +237,7 @@ def evaluate(
         raise typer.BadParameter(f"must be 'all' or 'test', got {part!r}", param_hint="--part")
     run = runs.load(run_directory)
     settings = run.settings
-    dataset = with_targets(source, read_source(source, settings.target, run.schema, missing=settings.missing))
+    dataset = with_targets(source, _read_again(run, source, settings.target)[0])
     if part == "test":
         dataset = data.split(dataset, (0.7, 0.15, 0.15), seed=settings.seed)[2]
     dataset = as_in_training(run.schema, dataset)
@@ -219,16 +251,17 @@ def predict(
     source: Source,
     out: Annotated[Path | None, typer.Option(help="A .csv or .npz file (default: CSV to standard output).")] = None,
 ) -> None:
-    """Write what a saved RUN predicts for each row of SOURCE: the class and its probabilities, or the numbers."""
+    """Write what a saved RUN predicts for each row or image of SOURCE: the class and its probabilities, or numbers."""
     if out is not None and out.suffix not in (".csv", ".npz"):
         raise typer.BadParameter(f"must end in .csv or .npz, got {str(out)!r}", param_hint="--out")
     if out is not None and not out.parent.is_dir():
         raise typer.BadParameter(f"{out.parent} is not a directory", param_hint="--out")
     run = runs.load(run_directory)
-    dataset = read_source(source, None, run.schema, missing=run.settings.missing)._replace(y=None)
-    dataset = as_in_training(run.schema, dataset)
+    dataset, files = _read_again(run, source, None)
+    dataset = as_in_training(run.schema, dataset._replace(y=None))
     outputs = training.predict(_task(run), _train_state(run), jnp.asarray(dataset.x))
-    columns = _prediction_columns(run, np.asarray(outputs, np.float64))
+    columns = {"file": np.array([str(path) for path in files])} if files else {}
+    columns |= _prediction_columns(run, np.asarray(outputs, np.float64))
     if out is None:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
@@ -249,20 +282,25 @@ def summary(
     missing: Missing = MissingCells("error"),
     hidden: Hidden = "128",
     activation: Act = Activation("relu"),
+    net: Net = Network("dense"),
+    size: ImageSize = None,
+    mode: ImageMode = Mode("RGB"),
     batch_size: BatchSize = 32,
 ) -> None:
     """Print the layers, shapes, parameters, FLOPs and memory of a network on a batch."""
     if (Path(what) / "config.toml").exists():
         run = runs.load(Path(what))
-        net, schema = run.net, run.schema
+        network, schema = run.net, run.schema
     else:
-        dataset = with_targets(what, read_source(what, target, missing=missing.value, regression=regression))
+        reading = images.Reading(parse_size(size), mode.value)
+        source = read_source(what, target, missing=missing.value, regression=regression, reading=reading, warn=_warn)
+        dataset = with_targets(what, source)
         schema = data.fit_schema(dataset)
         outputs = len(schema.classes) if schema.classes else dataset.y.shape[1]
-        settings = Settings(what, hidden=parse_hidden(hidden), activation=activation.value)
-        net = make_net(settings, outputs, *target_scale(dataset))
+        settings = Settings(what, hidden=parse_hidden(hidden), activation=activation.value, net=net.value)
+        network = make_net(settings, outputs, *target_scale(dataset))
     row = (len(data.feature_names(schema)),) if schema.shape is None else schema.shape
-    result = summarise(net, jax.ShapeDtypeStruct((batch_size, *row), jnp.float32))
+    result = summarise(network, jax.ShapeDtypeStruct((batch_size, *row), jnp.float32))
     typer.echo(f"{what}, a batch of {batch_size}")
     table = Table("layer", "output", "dtype", "parameters")
     for line in result.rows:
@@ -286,6 +324,16 @@ def parse_hidden(text: str) -> tuple[int, ...]:
     return units
 
 
+def parse_size(text: str | None) -> tuple[int, ...]:
+    """Return (height, width) of ``32`` or ``32x48``, () of None; a usage error for anything else."""
+    if text is None:
+        return ()
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and 0 < int(side) <= 10_000 for side in sides):
+        raise typer.BadParameter(f"must be one or two sides such as 32 or 32x48, got {text!r}", param_hint="--size")
+    return int(sides[0]), int(sides[-1])
+
+
 def with_targets(source: str, dataset: data.Dataset) -> data.Dataset:
     """Return `dataset`, or raise DataError if it has no targets, or one that is not finite."""
     if dataset.y is not None:
@@ -294,6 +342,8 @@ def with_targets(source: str, dataset: data.Dataset) -> data.Dataset:
         return dataset
     if isinstance(dataset.x, dict):
         fix = f"pass --target with one of the columns {', '.join(map(repr, dataset.features))}."
+    elif images.is_folder(source):
+        fix = "put the images of each class into a folder of its own."
     elif source.endswith(".npz"):
         fix = "add an array 'y' to the archive."
     else:
@@ -324,6 +374,31 @@ def _free_directory(source: str, out: Path | None, overwrite: bool) -> Path:
         if not overwrite:
             raise typer.BadParameter(f"{out} holds a run; choose another, or add --overwrite", param_hint="--out")
     return out
+
+
+def _read_again(run: runs.Run, source: str, target: str | None) -> tuple[data.Dataset, tuple[Path, ...]]:
+    """Return the data of `source`, read as those that the run learnt from, and the files of images."""
+    settings, shape = run.settings, run.schema.shape
+    if not images.is_folder(source):
+        return read_source(source, target, run.schema, missing=settings.missing), ()
+    if shape is None or len(shape) != 3:
+        raise DataError(source, "is a folder of images, and the run was trained on other data", "pass data like those.")
+    folder = images.read_folder(source, settings.reading._replace(size=shape[:2]))
+    for line in folder.skipped:
+        _warn(line)
+    return folder.dataset, folder.files
+
+
+def _transform(settings: Settings, schema: data.Schema) -> Transform | None:
+    """Return the random changes of the settings; DataError if what is learnt from is no images."""
+    if any(settings.changes) and (schema.shape is None or len(schema.shape) != 3):
+        fix = "leave out --flip, --crop, --rotate, --color, --erase and --mixup."
+        raise DataError(settings.source, "has no images (height, width, channels) to change", fix)
+    return images.transform(settings.changes, len(schema.classes or ()))
+
+
+def _warn(line: str) -> None:
+    typer.echo(f"warning: left out: {line}", err=True)
 
 
 def _task(run: runs.Run) -> Task:

@@ -1,4 +1,4 @@
-"""What the command line trains: a dense network, from the options of ``fnnet train`` and the schema of the data."""
+"""What the command line trains: a network, from the options of ``fnnet train`` and the schema of the data."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array
 
 from fnnet import activations, data, losses, metrics, optimizers, schedules
+from fnnet.cli.images import NETS, Changes, Reading, is_folder, read_folder
 from fnnet.compose import serial
 from fnnet.core import Layer, Optimizer, Task, stateless
 from fnnet.data import Dataset, Schema
@@ -64,6 +65,9 @@ class Settings(NamedTuple):
     batch_size: int = 32
     seed: int = 0
     missing: str = "error"
+    net: str = "dense"
+    reading: Reading = Reading()
+    changes: Changes = Changes()
 
 
 def read_source(
@@ -73,9 +77,12 @@ def read_source(
     *,
     missing: str = "error",
     regression: bool | None = None,
+    reading: Reading = Reading(),
+    warn: Callable[[str], None] = lambda line: None,
 ) -> Dataset:
-    """Return the data set called `source`, or the one in the file; with a `schema`, read as in training.
+    """Return the data set called `source`, the one in the file or folder; with a `schema`, read as in training.
 
+    `reading` is for folders of images, and `warn` is told of each that was left out.
     Raises: ReadError with near matches if it is neither; DataError if a `target` is named in a built-in data set, or
     for an array ``x`` with a value that is not finite (a table may lack cells where `missing` says so).
     """
@@ -85,8 +92,16 @@ def read_source(
             raise DataError(source, "is a built-in data set, whose target is given", fix)
         return SOURCES[source]()
     if not Path(source).exists() and not Path(source).suffix and "/" not in source:
-        fix = near_matches(source, SOURCES) + " Or pass the path of a CSV, .npz or IDX file."
+        fix = near_matches(source, SOURCES) + " Or pass the path of a CSV, .npz or IDX file, or of a folder of images."
         raise ReadError("source", f"{source!r} is neither a built-in data set nor a file", fix)
+    if is_folder(source):
+        if target is not None:
+            fix = "leave out --target: labels are the folders that images lie in."
+            raise DataError(source, "is a folder of images, which has no columns", fix)
+        folder = read_folder(source, reading)
+        for line in folder.skipped:
+            warn(line)
+        return folder.dataset
     columns = None
     if schema is not None:
         regression = schema.classes is None
@@ -99,10 +114,15 @@ def read_source(
 
 
 def make_net(settings: Settings, outputs: int, mean: Sequence[float] = (), scale: Sequence[float] = ()) -> Layer:
-    """Return the dense network of the settings, on rows taken flat.
+    """Return the network of the settings: for images, or a dense one on rows taken flat.
 
     With the `mean` and `scale` of numeric targets its outputs are in their units.
     """
+    if settings.net != "dense":
+        if mean:
+            fix = "pass --net dense, or a source with classes."
+            raise DataError("--net", f"{settings.net} tells classes, and the target is numbers", fix)
+        return NETS[settings.net](outputs)
     activation = ACTIVATIONS[settings.activation]
     body = [dense(features, activation=activation) for features in settings.hidden]
     net = serial(stateless("rows", _rows), *body, head=dense(outputs))

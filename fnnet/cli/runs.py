@@ -15,6 +15,7 @@ import tomli_w
 
 from fnnet import checkpoints, data
 from fnnet.cli.experiments import Settings, make_net, make_task
+from fnnet.cli.images import Changes, Reading
 from fnnet.core import Layer, Params, State
 from fnnet.data import Schema
 from fnnet.errors import DataError, ReadError, check_extra
@@ -71,7 +72,11 @@ def save(directory: Path, run: Run, history: Mapping[str, np.ndarray]) -> None:
     with replacing(directory / "curves.png") as file:
         learning_curves(history, title=run.settings.source).savefig(file, dpi=150, format="png")
     settings = {name: value for name, value in run.settings._asdict().items() if value is not None}
-    settings["hidden"] = list(run.settings.hidden)
+    settings |= {
+        "hidden": list(run.settings.hidden),
+        "reading": run.settings.reading._asdict() | {"size": list(run.settings.reading.size)},
+        "changes": run.settings.changes._asdict(),
+    }
     network = {"outputs": run.outputs, "mean": list(run.mean), "scale": list(run.scale)}
     config = {"format": FORMAT, "settings": settings, "network": network}
     config |= {"schema": data.schema_to_dict(run.schema), "test": run.test}
@@ -94,7 +99,7 @@ def load(directory: Path) -> Run:
         raise ReadError(str(path), f"is damaged ({error})", "train again, or restore the file.") from error
     _check_format(path, config)
     try:
-        settings = Settings(**(config["settings"] | {"hidden": tuple(config["settings"]["hidden"])}))
+        settings = _settings(config["settings"])
         network = config["network"]
         schema = data.schema_from_dict(config["schema"])
         mean, scale = tuple(network["mean"]), tuple(network["scale"])
@@ -110,6 +115,14 @@ def load(directory: Path) -> Run:
     run = Run(settings, schema, network["outputs"], mean, scale, params, state, config.get("test", {}))
     _check_weights(directory, run)
     return run
+
+
+def _settings(saved: Mapping[str, Any]) -> Settings:
+    """Return the settings as they were before they were saved; runs of before there were images lack their entries."""
+    reading = saved.get("reading", {})
+    reading = Reading(**(reading | {"size": tuple(reading.get("size", ()))}))
+    changes = Changes(**saved.get("changes", {}))
+    return Settings(**(saved | {"hidden": tuple(saved["hidden"]), "reading": reading, "changes": changes}))  # type: ignore[operator]
 
 
 def _check_format(path: Path, config: Mapping[str, Any]) -> None:

@@ -1,0 +1,113 @@
+"""The command line on folders of images: train, look, evaluate, predict, and what is said of bad files."""
+
+from __future__ import annotations
+
+import csv
+import tomllib
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_command_line import call
+
+from fnnet.cli import images
+
+
+@pytest.fixture
+def fnnet(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("NO_COLOR", "1")
+    return lambda *arguments: call(monkeypatch, capsys, *arguments)
+
+
+@pytest.fixture
+def stripes(tmp_path):
+    """A folder of 40 grey images of 12 × 8, with stripes across or down, each class in a folder of its own."""
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        name = ("across", "down")[number % 2]
+        wave = np.sin(np.arange(12 if name == "across" else 8) * 2 + rng.uniform(0, 6)) * 60 + 128
+        pixels = np.broadcast_to(wave[:, None] if name == "across" else wave[None], (12, 8))
+        path = tmp_path / "stripes" / name / f"{number:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((pixels + rng.normal(0, 5, (12, 8))).clip(0, 255).astype(np.uint8)).save(path)
+    return tmp_path / "stripes"
+
+
+TRAIN = ("train", "stripes", "--mode", "L", "--size", "16x12", "--batch-size", "8", "--quiet", "--out", "run")
+
+
+@pytest.mark.usefixtures("quickly_compiled")
+@pytest.mark.row("image-classification")
+def test_a_folder_is_learnt_and_used(fnnet, stripes, tmp_path):
+    """Changes of every kind are made in training; classes are told right, for a folder of classes or of files."""
+    changes = ("--flip", "--crop", "1", "--rotate", "5", "--color", "0.1", "--erase", "0.1", "--mixup", "0.1")
+    code, _, err = fnnet(*TRAIN, "--net", "cnn", *changes, "--epochs", "10", "--learning-rate", "0.003")
+    assert code == 0, err
+    config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
+    assert config["settings"]["reading"] == {"size": [16, 12], "mode": "L", "skip_bad": False}
+    assert config["settings"]["changes"]["rotate"] == 5
+    assert config["schema"]["shape"] == [16, 12, 1]
+    code, out, err = fnnet("evaluate", "run", "stripes")
+    assert code == 0, err
+    assert "40 examples" in out
+    assert float(next(line for line in out.splitlines() if "accuracy" in line).split("│")[2]) > 0.9
+    (tmp_path / "new").mkdir()
+    for name, number in (("across", "00"), ("down", "01")):
+        (stripes / name / f"{number}.png").rename(tmp_path / "new" / f"{name}.png")
+    code, out, err = fnnet("predict", "run", "new")
+    assert code == 0, err
+    rows = list(csv.DictReader(out.splitlines()))
+    assert [(row["file"], row["class"]) for row in rows] == [("new/across.png", "across"), ("new/down.png", "down")]
+
+
+def test_bad_files_are_named_or_left_out(fnnet, stripes):
+    (stripes / "down" / "99.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    code, _, err = fnnet(*TRAIN, "--epochs", "1", "--hidden", "4")
+    assert code == 1
+    assert "stripes/down/99.png" in err
+    code, _, err = fnnet(*TRAIN, "--epochs", "1", "--hidden", "4", "--skip-bad")
+    assert code == 0
+    assert err.startswith("warning: left out: stripes/down/99.png")
+    assert err.count("\n") == 1
+    code, out, err = fnnet("evaluate", "run", "stripes")
+    assert "40 examples" in out
+    assert "left out: stripes/down/99.png" in err
+
+
+def test_images_of_several_sizes_need_one(fnnet, stripes):
+    Image.new("L", (9, 9)).save(stripes / "down" / "odd.png")
+    code, _, err = fnnet("train", "stripes", "--quiet")
+    assert code == 1
+    assert "size" in err
+    assert "odd.png" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("train", "stripes", "--size", "0"), 2, "must be one or two sides such as 32 or 32x48, got '0'"),
+        (("train", "stripes", "--size", "8x8x8"), 2, "must be one or two sides"),
+        (("train", "stripes", "--target", "kind"), 1, "is a folder of images, which has no columns"),
+        (("train", "iris", "--flip"), 1, "iris: has no images (height, width, channels) to change"),
+        (("train", "diabetes", "--net", "cnn"), 1, "cnn tells classes, and the target is numbers"),
+        (("train", "stripes/down"), 1, "put the images of each class into a folder of its own"),
+        (("train", "nothing"), 1, "or of a folder of images"),
+    ],
+)
+def test_mistakes_get_one_clear_line(fnnet, stripes, arguments, code, message):
+    got, _, err = fnnet(*arguments)
+    assert got == code
+    assert message in " ".join(err.replace("│", " ").split())
+
+
+def test_a_run_of_tables_is_not_for_images(fnnet, stripes):
+    assert fnnet("train", "iris", "--epochs", "2", "--hidden", "4", "--quiet", "--out", "table")[0] == 0
+    code, _, err = fnnet("evaluate", "table", "stripes")
+    assert code == 1
+    assert "is a folder of images, and the run was trained on other data" in err
+
+
+def test_no_changes_are_no_transform():
+    assert images.transform(images.Changes(), 3) is None

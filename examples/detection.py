@@ -40,10 +40,10 @@ def main():
     print("AP of each digit ", " ".join(f"{digit}: {ap:.2f}" for digit, ap in enumerate(scores["AP_per_class"])))
 
     if options.plot:
-        shown = slice(8)
+        shown = slice(6)
         truth, said = (jax.tree.map(lambda leaf: leaf[shown], part) for part in (test.objects, found))
         figure = fn.plotting.objects(
-            test.x[shown], truth, said, score=0.3, title="digits that are there (dashed) and that were found"
+            test.x[shown], truth, said, score=0.3, columns=3, title="digits that are there (dashed) and that were found"
         )
         figure.savefig(options.plot)
 

@@ -77,7 +77,7 @@ def expected_box(maps):
     h, w = maps.shape[-3:-1]
     chances = jax.nn.softmax(maps, axis=(-3, -2))
     across, down = chances.sum(-3), chances.sum(-2)  # of each column, of each row
-    x, y = ((jnp.arange(cells) + 0.5) / cells * pixels for cells, pixels in ((w, SIZE[1]), (h, SIZE[0])))
+    x, y = ((jnp.arange(float(cells)) + 0.5) * (pixels / cells) for cells, pixels in ((w, SIZE[1]), (h, SIZE[0])))
     x1, x2 = (across[..., side] @ x for side in (0, 2))
     y1, y2 = (down[..., side] @ y for side in (1, 3))
     return jnp.stack([x1, y1, x2, y2], axis=-1)

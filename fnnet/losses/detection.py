@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jax import nn
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
@@ -12,6 +11,7 @@ from fnnet.boxes import CenterMaps, Objects
 from fnnet.boxes.centers import check_maps
 from fnnet.boxes.records import check_objects
 from fnnet.boxes.similarity import Similarity
+from fnnet.losses.classification import binary_focal
 from fnnet.targets import as_binary, as_prediction, check_value
 
 
@@ -36,9 +36,7 @@ def gaussian_focal(
     z = as_prediction(where, logits)
     t = as_binary(where, z, heat)
     peak = t == 1
-    z = jnp.where(peak, z, -z)  # the logit of the right answer
-    weight = jnp.where(peak, 1, (1 - t) ** beta)
-    return weight * jnp.exp(alpha * nn.log_sigmoid(-z)) * nn.softplus(-z)
+    return jnp.where(peak, 1, (1 - t) ** beta) * binary_focal(z, peak, gamma=alpha)
 
 
 def centers(

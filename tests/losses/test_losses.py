@@ -306,6 +306,7 @@ def test_related_losses_agree():
     close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
     close(losses.focal(Z, Y, gamma=0.0), losses.cross_entropy(Z, Y))
     close(losses.binary_focal(Z, T, gamma=0.0), losses.binary_cross_entropy(Z, T))
+    close(losses.gaussian_focal(Z, T, alpha=3.0), losses.binary_focal(Z, T, gamma=3.0))
     pairs = np.stack([np.zeros_like(Z), Z], -1)
     close(losses.binary_cross_entropy(Z, T), losses.cross_entropy(pairs, T))
     close(losses.binary_focal(Z, T), losses.focal(pairs, T))

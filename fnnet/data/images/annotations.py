@@ -17,6 +17,8 @@ from fnnet.data.images.placing import Size, describe
 from fnnet.errors import DataError, ShapeError, inside
 from fnnet.shapes import check_count
 
+_SLACK = 1.0  # pixels that a box in a file may reach outside its image
+
 
 class Annotations(NamedTuple):
     """What is said of n images, checked by ``annotate``; one entry an image where nothing else is said.
@@ -181,6 +183,21 @@ def check_once(where: str, what: str, values: Sequence[Any]) -> None:
         if seen.setdefault(value, place) != place:
             problem = f"{what} must differ, got {value!r} at {seen[value]} and at {place}"
             raise DataError(where, problem, "give each its own.")
+
+
+def cut_box(box: Sequence[float], size: Size) -> tuple[float, float, float, float]:
+    """Return a box ``xyxy`` cut at its image, if it reaches outside by at most a pixel, which may be an accident.
+
+    Any other is returned as it is, for ``box_problem`` to say what is wrong with it.
+
+    >>> cut_box((-0.5, 1.0, 4.0, 8.5), (8, 8)), cut_box((-2.0, 1.0, 4.0, 8.0), (8, 8))
+    ((0.0, 1.0, 4.0, 8.0), (-2.0, 1.0, 4.0, 8.0))
+    """
+    height, width = size
+    x1, y1, x2, y2 = box
+    if -_SLACK <= x1 < x2 <= width + _SLACK and -_SLACK <= y1 < y2 <= height + _SLACK:
+        return max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
+    return x1, y1, x2, y2
 
 
 def box_problem(boxes: np.ndarray, size: Size) -> tuple[int, str] | None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fnnet.boxes import Objects
-from fnnet.data.images.annotations import Annotations, annotate, box_problem, check_once, true_objects
+from fnnet.data.images.annotations import Annotations, annotate, box_problem, check_once, cut_box, true_objects
 from fnnet.data.images.folders import check_name, within
 from fnnet.data.images.outlines import Outline, Runs, check_outline, from_text, to_text
 from fnnet.data.images.placing import Size
@@ -18,7 +18,6 @@ from fnnet.data.images.texts import MOST_BYTES, as_kind, member, number, numbers
 from fnnet.errors import DataError, FnnetError, ReadError, ShapeError, inside
 from fnnet.writing import replacing
 
-_SLACK = 1.0  # pixels that a box may reach outside its image
 _LONGEST_SIDE = 2**20
 
 
@@ -181,16 +180,13 @@ def _flag(where: str, entry: Any, name: str) -> bool:
 
 
 def _within(where: str, box: tuple[float, ...], size: Size) -> tuple[float, float, float, float]:
-    """Return a box cut at its image; DataError if it is none, or reaches further than that may be an accident."""
-    height, width = size
-    x1, y1, x2, y2 = box
-    near = -_SLACK <= x1 < x2 <= width + _SLACK and -_SLACK <= y1 < y2 <= height + _SLACK
-    cut = (max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))) if near else box
-    if near and cut[0] < cut[2] and cut[1] < cut[3]:
-        return cut  # type: ignore[return-value]
-    _, said = box_problem(np.array([cut]), size) or (0, "is no box")
-    sides = [x1, y1, x2 - x1, y2 - y1]
-    raise DataError(where, f"{sides} (x, y, width, height) {said}", "correct or leave out the object.")
+    """Return a box cut at its image; DataError if it is none."""
+    cut = cut_box(box, size)
+    if (problem := box_problem(np.array([cut]), size)) is not None:
+        x1, y1, x2, y2 = box
+        said = f"{[x1, y1, x2 - x1, y2 - y1]} (x, y, width, height) {problem[1]}"
+        raise DataError(where, said, "correct or leave out the object.")
+    return cut
 
 
 def _outline(where: str, given: Any, size: Size) -> Outline:

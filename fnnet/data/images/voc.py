@@ -12,7 +12,7 @@ from xml.etree import ElementTree  # to write with alone: what is read goes thro
 import numpy as np
 
 from fnnet.boxes import Objects
-from fnnet.data.images.annotations import Annotations, box_problem, check_once, true_objects
+from fnnet.data.images.annotations import Annotations, box_problem, check_once, cut_box, true_objects
 from fnnet.data.images.coco import check_annotations
 from fnnet.data.images.folders import check_name, within
 from fnnet.data.images.placing import Size
@@ -26,7 +26,6 @@ MOST_BYTES = 2**24
 
 _NUMBER = re.compile(r"[+-]?(\d{1,40}(\.\d{0,400})?|\.\d{1,400})([eE][+-]?\d{1,3})?", re.ASCII)
 _UNWRITABLE = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|^\s|\s$|[\t\n]")
-_SLACK = 1.0  # pixels that a box may reach outside its image
 _LONGEST_SIDE = 2**20
 _DIGITS = 420
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -171,10 +170,7 @@ def _object(where: str, entry: Any, size: Size, classes: tuple[str, ...] | None)
     given = [_number(where, entry, f"bndbox/{side}") for side in _SIDES]
     with localcontext(prec=_DIGITS):
         box = (float(given[0] - 1), float(given[1] - 1), float(given[2]), float(given[3]))
-    height, width = size
-    x1, y1, x2, y2 = box
-    if -_SLACK <= x1 < x2 <= width + _SLACK and -_SLACK <= y1 < y2 <= height + _SLACK:
-        box = (max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height)))
+    box = cut_box(box, size)
     if (problem := box_problem(np.array([box]), size)) is not None:
         said = ", ".join(f"{side} {float(value)}" for side, value in zip(_SIDES, given, strict=True))
         raise DataError(f"{where}/bndbox", f"the box ({said}) {problem[1]}", "correct or leave out the object.")

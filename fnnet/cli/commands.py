@@ -124,7 +124,9 @@ def train(
     crop: Annotated[int, typer.Option(help="Images: shift by up to so many pixels.", min=0)] = 0,
     rotate: Annotated[float, typer.Option(help="Images: turn by up to so many degrees.", min=0, max=180)] = 0.0,
     color: Annotated[float, typer.Option(help="Images: change brightness and contrast by that share.", min=0)] = 0.0,
-    erase: Annotated[float, typer.Option(help="Images: cover a piece of that share of them.", min=0, max=1)] = 0.0,
+    erase: Annotated[
+        float, typer.Option(help="Images: cover a random piece of so many of them, a share.", min=0, max=1)
+    ] = 0.0,
     mixup: Annotated[float, typer.Option(help="Images: mix two by shares of Beta(a, a).", min=0)] = 0.0,
     optimizer: Rule = OptimizerName("adam"),
     learning_rate: Annotated[float, typer.Option(help="The rate, or the schedule's highest.", min=0)] = 1e-3,
@@ -384,8 +386,8 @@ def _read_again(run: runs.Run, source: str, target: str | None) -> tuple[data.Da
     if shape is None or len(shape) != 3:
         raise DataError(source, "is a folder of images, and the run was trained on other data", "pass data like those.")
     folder = images.read_folder(source, settings.reading._replace(size=shape[:2]))
-    for line in folder.skipped:
-        _warn(line)
+    if folder.skipped:
+        _warn(images.left_out(folder))
     return folder.dataset, folder.files
 
 
@@ -394,11 +396,11 @@ def _transform(settings: Settings, schema: data.Schema) -> Transform | None:
     if any(settings.changes) and (schema.shape is None or len(schema.shape) != 3):
         fix = "leave out --flip, --crop, --rotate, --color, --erase and --mixup."
         raise DataError(settings.source, "has no images (height, width, channels) to change", fix)
-    return images.transform(settings.changes, len(schema.classes or ()))
+    return images.transform(settings.changes, None if schema.classes is None else len(schema.classes))
 
 
-def _warn(line: str) -> None:
-    typer.echo(f"warning: left out: {line}", err=True)
+def _warn(said: str) -> None:
+    typer.echo(f"warning: {said}", err=True)
 
 
 def _task(run: runs.Run) -> Task:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array
 
 from fnnet import activations, data, losses, metrics, optimizers, schedules
-from fnnet.cli.images import NETS, Changes, Reading, is_folder, read_folder
+from fnnet.cli.images import NETS, Changes, Reading, is_folder, left_out, read_folder
 from fnnet.compose import serial
 from fnnet.core import Layer, Optimizer, Task, stateless
 from fnnet.data import Dataset, Schema
@@ -82,25 +82,31 @@ def read_source(
 ) -> Dataset:
     """Return the data set called `source`, the one in the file or folder; with a `schema`, read as in training.
 
-    `reading` is for folders of images, and `warn` is told of each that was left out.
+    `reading` is for folders of images, and `warn` is told of those that were left out.
     Raises: ReadError with near matches if it is neither; DataError if a `target` is named in a built-in data set, or
     for an array ``x`` with a value that is not finite (a table may lack cells where `missing` says so).
     """
+    pictured = source not in SOURCES and is_folder(source)
+    if reading != Reading() and not pictured and (source in SOURCES or Path(source).exists()):
+        fix = "leave out --size, --mode and --skip-bad: they are for folders of image files."
+        raise DataError(source, "is no folder of images", fix)
     if source in SOURCES:
         if schema is None and (target is not None or regression is not None):
             fix = "leave out --target, --regression and --classes: they are for files."
             raise DataError(source, "is a built-in data set, whose target is given", fix)
         return SOURCES[source]()
     if not Path(source).exists() and not Path(source).suffix and "/" not in source:
-        fix = near_matches(source, SOURCES) + " Or pass the path of a CSV, .npz or IDX file, or of a folder of images."
+        near = near_matches(source, SOURCES)
+        end = "" if near.endswith("?") else "."
+        fix = f"{near}{end} Or pass the path of a CSV, .npz or IDX file, or of a folder of images."
         raise ReadError("source", f"{source!r} is neither a built-in data set nor a file", fix)
-    if is_folder(source):
+    if pictured:
         if target is not None:
             fix = "leave out --target: labels are the folders that images lie in."
             raise DataError(source, "is a folder of images, which has no columns", fix)
         folder = read_folder(source, reading)
-        for line in folder.skipped:
-            warn(line)
+        if folder.skipped:
+            warn(left_out(folder))
         return folder.dataset
     columns = None
     if schema is not None:

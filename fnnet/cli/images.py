@@ -18,6 +18,8 @@ from fnnet.data import Dataset
 from fnnet.errors import DataError
 from fnnet.layers import batch_norm, conv, dense, global_pool, max_pool
 
+_NAMED = 5  # files that were left out are named up to so many
+
 
 class Reading(NamedTuple):
     """How image files become arrays: `size` (height, width), of the images themselves where it is empty."""
@@ -94,10 +96,20 @@ def read_folder(source: str, reading: Reading) -> Folder:
     return Folder(Dataset(read.x, y, classes), tuple(paths[n] for n in kept), tuple(read.skipped))
 
 
+def left_out(folder: Folder) -> str:
+    """Return what is to be said of the files that were left out: how many, and the first of them; '' if none was."""
+    count = len(folder.skipped)
+    if not count:
+        return ""
+    more = [f"and {count - _NAMED} more"] if count > _NAMED else []
+    lines = [f"left out {count} of {count + len(folder.files)} images:", *folder.skipped[:_NAMED], *more]
+    return "\n  ".join(lines)
+
+
 def transform(changes: Changes, classes: int | None) -> Transform | None:
     """Return the random change of a batch of images in [0, 1], None if there is none.
 
-    `classes`: of labels that mixup makes shares of; None where boxes are learnt, which it cannot mix.
+    `classes`: how many there are, of whose labels mixup makes shares; None where targets are numbers.
     """
     parts: list[Transform] = []
     if changes.flip:
@@ -111,7 +123,5 @@ def transform(changes: Changes, classes: int | None) -> Transform | None:
     if changes.erase:
         parts.append(augmentation.erasing(probability=changes.erase))
     if changes.mixup:
-        if classes is None:
-            raise ValueError("--mixup mixes classes, not boxes: leave it out for detection")
         parts.append(augmentation.mixup(changes.mixup, classes=classes))
     return augmentation.chain(*parts) if parts else None

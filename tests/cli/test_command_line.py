@@ -16,29 +16,8 @@ import pytest
 from safetensors.numpy import load_file
 
 import fnnet as fn
-from fnnet.cli import main
 
 QUICK = ("--epochs", "2", "--hidden", "8", "--quiet")
-
-
-def call(monkeypatch, capsys, *arguments):
-    """Run ``fnnet ARGUMENTS`` and return (exit code, standard output, standard error)."""
-    monkeypatch.setattr(sys, "argv", ["fnnet", *map(str, arguments)])
-    code = 0
-    try:
-        main()
-    except SystemExit as end:
-        code = end.code or 0
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
-@pytest.fixture
-def fnnet(monkeypatch, capsys, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setenv("NO_COLOR", "1")
-    return lambda *arguments: call(monkeypatch, capsys, *arguments)
 
 
 def read_rows(path):

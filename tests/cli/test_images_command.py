@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import csv
+import pathlib
 import tomllib
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
-from test_command_line import call
 
+import fnnet as fn
 from fnnet.cli import images
-
-
-@pytest.fixture
-def fnnet(monkeypatch, capsys, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setenv("NO_COLOR", "1")
-    return lambda *arguments: call(monkeypatch, capsys, *arguments)
 
 
 @pytest.fixture
@@ -69,11 +63,18 @@ def test_bad_files_are_named_or_left_out(fnnet, stripes):
     assert "stripes/down/99.png" in err
     code, _, err = fnnet(*TRAIN, "--epochs", "1", "--hidden", "4", "--skip-bad")
     assert code == 0
-    assert err.startswith("warning: left out: stripes/down/99.png")
-    assert err.count("\n") == 1
+    assert err.startswith("warning: left out 1 of 41 images:\n  stripes/down/99.png: ")
+    assert err.count("\n") == 2
     code, out, err = fnnet("evaluate", "run", "stripes")
     assert "40 examples" in out
-    assert "left out: stripes/down/99.png" in err
+    assert "left out 1 of 41 images" in err
+
+
+def test_many_files_left_out_are_counted_and_the_first_named():
+    dataset = fn.data.Dataset(np.zeros((3, 2, 2, 1), np.float32), None)
+    said = images.left_out(images.Folder(dataset, (pathlib.Path("a"),) * 3, tuple("bcdefgh")))
+    assert said.splitlines() == ["left out 7 of 10 images:", "  b", "  c", "  d", "  e", "  f", "  and 2 more"]
+    assert images.left_out(images.Folder(dataset, (), ())) == ""
 
 
 def test_images_of_several_sizes_need_one(fnnet, stripes):
@@ -90,6 +91,7 @@ def test_images_of_several_sizes_need_one(fnnet, stripes):
         (("train", "stripes", "--size", "0"), 2, "must be one or two sides such as 32 or 32x48, got '0'"),
         (("train", "stripes", "--size", "8x8x8"), 2, "must be one or two sides"),
         (("train", "stripes", "--target", "kind"), 1, "is a folder of images, which has no columns"),
+        (("train", "iris", "--size", "8"), 1, "iris: is no folder of images"),
         (("train", "iris", "--flip"), 1, "iris: has no images (height, width, channels) to change"),
         (("train", "diabetes", "--net", "cnn"), 1, "cnn tells classes, and the target is numbers"),
         (("train", "stripes/down"), 1, "put the images of each class into a folder of its own"),
@@ -109,5 +111,14 @@ def test_a_run_of_tables_is_not_for_images(fnnet, stripes):
     assert "is a folder of images, and the run was trained on other data" in err
 
 
-def test_no_changes_are_no_transform():
+def test_changes_are_made_in_the_order_of_their_options():
+    """None are no transform; numbers as targets mix as they are."""
     assert images.transform(images.Changes(), 3) is None
+    x, y = np.linspace(0, 1, 32, dtype=np.float32).reshape(2, 4, 4, 1), np.float32([[0.0], [8.0]])
+    key = jax.random.key(0)
+    (_, mixed), (_, want) = (f(key, (x, y)) for f in (
+        images.transform(images.Changes(flip=True, mixup=0.4), None),
+        fn.augmentation.chain(fn.augmentation.flip(), fn.augmentation.mixup(0.4)),
+    ))  # fmt: skip
+    np.testing.assert_array_equal(mixed, want)
+    assert 0 < float(mixed[0, 0]) < 8

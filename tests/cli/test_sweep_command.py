@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import csv
 import math
-import sys
 import tomllib
 
 import pytest
 
-from fnnet.cli import main, sweeping
+from fnnet.cli import sweeping
 from fnnet.sweeps import layouts
 
 
-def call(monkeypatch, capsys, *arguments):
-    monkeypatch.setattr(sys, "argv", ["fnnet", "sweep", *map(str, arguments)])
-    code = 0
-    try:
-        main()
-    except SystemExit as end:
-        code = end.code or 0
-    return code, *capsys.readouterr()
-
-
 @pytest.fixture
-def sweep(monkeypatch, capsys, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setenv("NO_COLOR", "1")
-    return lambda *arguments: call(monkeypatch, capsys, *arguments)
+def sweep(fnnet):
+    return lambda *arguments: fnnet("sweep", *arguments)
 
 
 def test_a_sweep_is_ranked_saved_and_not_run_again(sweep, tmp_path):

@@ -30,21 +30,21 @@ def data():
 def gradient_noise(task, ts, examples, size):
     """Return the variance of the gradient of a batch, summed over parameters: its mean square distance from all's."""
 
-    def gradient(x, y):
-        return jax.grad(lambda params: task.loss(task.net(params, x), y).mean())(ts.params)
+    gradient = jax.grad(lambda params, x, y: task.loss(task.net(params, x), y).mean())
 
     @jax.jit
-    def variance(key):
-        whole = gradient(*examples)
+    def variance(params, key):
+        whole = gradient(params, *examples)
 
         def apart(key):
             rows = jax.random.randint(key, (size,), 0, len(examples[1]))
             batch = (part[rows] for part in examples)
-            return fn.tree.squared_norm(fn.tree.map(jnp.subtract, gradient(*batch), whole))
+            return fn.tree.squared_norm(fn.tree.map(jnp.subtract, gradient(params, *batch), whole))
 
         return jax.lax.map(apart, jax.random.split(key, DRAWS), batch_size=100).mean()
 
-    return float(variance(jax.random.key(1)))
+    # Parameters are an argument: XLA's CPU compiler makes nan of products with a constant of zeros, now and then.
+    return float(variance(ts.params, jax.random.key(1)))
 
 
 def first_below(losses, bound):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +13,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from fnnet import __version__, callbacks, data, fitting, sampling, training
-from fnnet.augmentation import Transform
-from fnnet.cli import Interrupted, images, runs
+from fnnet import __version__, callbacks, data
+from fnnet.cli import Interrupted, detecting, images, learning, runs
+from fnnet.cli.detection import BODIES, Detector
 from fnnet.cli.experiments import (
     ACTIVATIONS,
     OPTIMIZERS,
@@ -25,12 +23,10 @@ from fnnet.cli.experiments import (
     SOURCES,
     Settings,
     make_net,
-    make_task,
     read_source,
     target_scale,
 )
-from fnnet.core import Task, TrainState
-from fnnet.errors import DataError, inside
+from fnnet.cli.printing import print_table, warn
 from fnnet.inspection import summary as summarise
 
 app = typer.Typer(
@@ -45,14 +41,15 @@ OptimizerName = Enum("OptimizerName", {name: name for name in OPTIMIZERS}, type=
 ScheduleName = Enum("ScheduleName", {name: name for name in SCHEDULES}, type=str)  # type: ignore[misc]
 
 Network = Enum("Network", {name: name for name in ("dense", *images.NETS)}, type=str)  # type: ignore[misc]
+LearningTask = Enum("LearningTask", {"detection": "detection"}, type=str)
 Mode = Enum("Mode", {"RGB": "RGB", "L": "L", "RGBA": "RGBA"}, type=str)
 MissingCells = Enum("MissingCells", {"error": "error", "mean": "mean"}, type=str)
 
 Source = Annotated[
     str,
     typer.Argument(
-        help="A CSV, .npz or IDX file, a folder with a folder of images for each class, or a built-in data set: "
-        f"{', '.join(SOURCES)}.",
+        help="A CSV, .npz or IDX file, a folder with a folder of images for each class, COCO's JSON of objects (with "
+        f"--images), or a built-in data set: {', '.join(SOURCES)}.",
         metavar="SOURCE",
     ),
 ]
@@ -77,7 +74,19 @@ Regression = Annotated[
     ),
 ]
 Net = Annotated[
-    Network, typer.Option(help=f"The network: dense, or for images {', '.join(images.NETS)}.", metavar="NAME")
+    Network,
+    typer.Option(
+        help=f"The network: dense, or for images {', '.join(images.NETS)}; of a detector {', '.join(BODIES)} (cnn).",
+        metavar="NAME",
+    ),
+]
+TaskName = Annotated[
+    LearningTask | None,
+    typer.Option(help="detection: learn the boxes of COCO's JSON (default: classes or numbers).", metavar="detection"),
+]
+ImageFolder = Annotated[
+    Path | None,
+    typer.Option("--images", help="Detectors: the folder of the images of COCO's JSON.", exists=True, file_okay=False),
 ]
 ImageSize = Annotated[
     str | None, typer.Option(help="Height and width to which images are resized, such as 32 or 32x48.", metavar="HxW")
@@ -110,7 +119,10 @@ def root(
 
 @app.command()
 def train(
+    context: typer.Context,
     source: Source,
+    task: TaskName = None,
+    folder: ImageFolder = None,
     target: Target = None,
     regression: Regression = None,
     missing: Missing = MissingCells("error"),
@@ -159,15 +171,50 @@ def train(
         reading=images.Reading(parse_size(size), mode.value, skip_bad),
         changes=images.Changes(flip, crop, rotate, color, erase, mixup),
     )
+    if task is not None:
+        settings = _of_detection(context, settings, folder)
+    elif folder is not None:
+        raise typer.BadParameter("has no effect without --task detection", param_hint="--images")
     directory = _free_directory(source, out, overwrite)
     if cache is not None:
         keep_programs(cache)
-    dataset = read_source(
-        source, target, missing=missing.value, regression=regression, reading=settings.reading, warn=_warn
-    )
     listeners = [] if quiet else [callbacks.progress(Path(source).stem)]
-    run, examples, result = _train_and_save(settings, with_targets(source, dataset), directory, listeners)
-    if not np.isfinite(list(run.test.values())).all():
+    if folder is not None:
+        values, examples, result = detecting.train(settings, folder, directory, listeners)
+    else:
+        dataset = read_source(
+            source, target, missing=missing.value, regression=regression, reading=settings.reading, warn=warn
+        )
+        dataset = learning.with_targets(source, dataset)
+        values, examples, result = learning.train(settings, dataset, directory, listeners)
+    _report(values, examples, result, directory, quiet)
+
+
+def _of_detection(context: typer.Context, settings: Settings, folder: Path | None) -> Settings:
+    """Return the settings of a detector; a usage error for options that have no effect on one."""
+    unused = dict.fromkeys((*runs.NOT_OF_DETECTORS, "regression"), "has no effect with --task detection")
+    _refuse(context, unused | {"mixup": "mixes classes, and objects cannot be mixed: leave it out to learn boxes"})
+    if folder is None:
+        raise typer.BadParameter("--task detection needs the folder of the images", param_hint="--images")
+    net = settings.net if _is_given(context, "net") else "cnn"
+    return settings._replace(task="detection", images=str(folder), net=net)
+
+
+def _refuse(context: typer.Context, unused: dict[str, str]) -> None:
+    """Raise a usage error for an option that was given and whose name is among `unused`, with the reason there."""
+    for name, reason in unused.items():
+        if _is_given(context, name):
+            raise typer.BadParameter(reason, param_hint=f"--{name}")
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _report(values: dict[str, float], examples: int, result: callbacks.Fit, directory: Path, quiet: bool) -> None:
+    """Print the test metrics of a run that was saved, and how it ended if it was not by its last epoch."""
+    if not np.isfinite(list(values.values())).all():
         typer.echo("warning: the test metrics are not finite: train with a lower --learning-rate.", err=True)
     if result.address is not None:
         typer.echo(
@@ -176,7 +223,7 @@ def train(
             err=True,
         )
     if not quiet:
-        _print_table(f"test metrics ({examples} examples)", run.test)
+        print_table(f"test metrics ({examples} examples)", values)
         typer.echo(f"saved to {directory}: {', '.join(sorted(path.name for path in directory.iterdir()))}")
     if result.ended == "interrupt":
         raise Interrupted(f"interrupted after step {int(result.state.step)}; what was learnt until then is saved")
@@ -189,43 +236,6 @@ def keep_programs(directory: Path) -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def _train_and_save(
-    settings: Settings, dataset: data.Dataset, directory: Path, listeners: list[callbacks.Callback]
-) -> tuple[runs.Run, int, callbacks.Fit]:
-    """Return the run, with the metrics of its test part, the number of examples in that part, and how it went."""
-    parts = data.split(dataset, (0.7, 0.15, 0.15), seed=settings.seed)
-    changed = any(settings.changes) or settings.net != "dense"
-    schema = data.fit_schema(parts[0], standardize=not changed)  # changes are of images in [0, 1]
-    training_part, validation, test = (data.apply_schema(schema, part) for part in parts)
-    rows = sampling.length(training_part.x)
-    sampling.check_batch_size(rows, settings.batch_size, where="the training part")
-    outputs = len(schema.classes) if schema.classes else training_part.y.shape[1]
-    mean, scale = target_scale(training_part)
-    net = make_net(settings, outputs, mean, scale)
-    task = make_task(settings, net, len(schema.classes or ()), scale, settings.epochs * (rows // settings.batch_size))
-    with runs.place(directory):
-        result = fitting.fit(
-            task,
-            training_part.arrays,
-            key=jax.random.key(settings.seed),
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            validation=validation.arrays,
-            callbacks=listeners,
-            transform=_transform(settings, schema),
-            on_nonfinite="stop",
-        )
-        if not result.metrics:  # there is no epoch to show
-            if result.address is None:
-                raise KeyboardInterrupt
-            fix = "train with a lower --learning-rate."
-            raise DataError("training", f"not finite in the first epoch, at {result.address}", fix)
-        state, values = result.state, _scalars(training.evaluate(task, result.state, test.arrays))
-        run = runs.Run(settings, schema, outputs, mean, scale, state.params, state.state, values)
-        runs.save(directory, run, result.metrics)
-    return run, len(test.y), result
-
-
 @app.command()
 def evaluate(
     run_directory: RunDirectory,
@@ -233,45 +243,65 @@ def evaluate(
     part: Annotated[
         str, typer.Option(help="'all' of SOURCE, or the 'test' part that training set aside of it.")
     ] = "all",
+    folder: ImageFolder = None,
 ) -> None:
-    """Print the metrics of a saved RUN on SOURCE."""
+    """Print the metrics of a saved RUN on SOURCE: of a detector, COCO's table on its JSON of objects."""
     if part not in ("all", "test"):
         raise typer.BadParameter(f"must be 'all' or 'test', got {part!r}", param_hint="--part")
-    run = runs.load(run_directory)
-    settings = run.settings
-    dataset = with_targets(source, _read_again(run, source, settings.target)[0])
-    if part == "test":
-        dataset = data.split(dataset, (0.7, 0.15, 0.15), seed=settings.seed)[2]
-    dataset = as_in_training(run.schema, dataset)
-    values = training.evaluate(_task(run), _train_state(run), dataset.arrays)
-    _print_table(f"{run_directory} on {source}, {part} ({len(dataset.y)} examples)", _scalars(values))
+    if folder is not None:
+        detecting.evaluate(run_directory, source, folder, part)
+        return
+    if runs.is_detector(run_directory):
+        raise typer.BadParameter(f"{run_directory} is a detector, which needs the folder", param_hint="--images")
+    learning.evaluate(run_directory, source, part)
 
 
 @app.command()
 def predict(
+    context: typer.Context,
     run_directory: RunDirectory,
-    source: Source,
-    out: Annotated[Path | None, typer.Option(help="A .csv or .npz file (default: CSV to standard output).")] = None,
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="Data as of `fnnet train`, without targets; for a detector image files, a folder of them, or COCO's "
+            "JSON (with --images).",
+            metavar="SOURCE",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="A .csv or .npz file (default: CSV to standard output); for a detector a new directory.",
+        ),
+    ] = None,
+    folder: ImageFolder = None,
+    score: Annotated[
+        float, typer.Option(help="Detectors: boxes of at least that score are drawn.", min=0, max=1)
+    ] = 0.3,
 ) -> None:
-    """Write what a saved RUN predicts for each row or image of SOURCE: the class and its probabilities, or numbers."""
-    if out is not None and out.suffix not in (".csv", ".npz"):
-        raise typer.BadParameter(f"must end in .csv or .npz, got {str(out)!r}", param_hint="--out")
-    if out is not None and not out.parent.is_dir():
-        raise typer.BadParameter(f"{out.parent} is not a directory", param_hint="--out")
-    run = runs.load(run_directory)
-    dataset, files = _read_again(run, source, None)
-    dataset = as_in_training(run.schema, dataset._replace(y=None))
-    outputs = training.predict(_task(run), _train_state(run), jnp.asarray(dataset.x))
-    columns = {"file": np.array([str(path) for path in files])} if files else {}
-    columns |= _prediction_columns(run, np.asarray(outputs, np.float64))
+    """Write what a saved RUN predicts for each row or image of SOURCE: the class and its probabilities, or numbers.
+
+    A detector writes COCO's JSON of results, and the images with their boxes.
+    """
+    if folder is not None or runs.is_detector(run_directory):
+        if folder is not None and len(sources) > 1:
+            raise typer.BadParameter(f"is of one JSON file, got {len(sources)}", param_hint="--images")
+        detecting.predict(run_directory, sources, folder, _new_directory(out), score)
+        return
+    _refuse(context, {"score": f"is for detectors, and {run_directory} is none"})
+    if len(sources) > 1:
+        raise typer.BadParameter(f"expected one, got {len(sources)}: several are for detectors", param_hint="SOURCE")
+    learning.predict(run_directory, sources[0], out)
+
+
+def _new_directory(out: Path | None) -> Path:
+    """Return where the results of a detector go; a usage error if something is there."""
     if out is None:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
-    elif out.suffix == ".npz":
-        data.write_npz(out, columns)
-    else:
-        data.write_csv(out, columns)
+        raise typer.BadParameter("a detector needs a new directory for its results", param_hint="--out")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        what = "holds other files" if out.is_dir() else "is a file"
+        raise typer.BadParameter(f"{out} {what}; choose a new directory", param_hint="--out")
+    return out
 
 
 @app.command()
@@ -290,18 +320,20 @@ def summary(
     batch_size: BatchSize = 32,
 ) -> None:
     """Print the layers, shapes, parameters, FLOPs and memory of a network on a batch."""
-    if (Path(what) / "config.toml").exists():
-        run = runs.load(Path(what))
-        network, schema = run.net, run.schema
+    if runs.is_detector(Path(what)):
+        saved: runs.Run | Detector = runs.load_detector(Path(what))
+        network, row = saved.net, saved.row
+    elif (Path(what) / "config.toml").exists():
+        saved = runs.load(Path(what))
+        network, row = saved.net, saved.row
     else:
         reading = images.Reading(parse_size(size), mode.value)
-        source = read_source(what, target, missing=missing.value, regression=regression, reading=reading, warn=_warn)
-        dataset = with_targets(what, source)
+        source = read_source(what, target, missing=missing.value, regression=regression, reading=reading, warn=warn)
+        dataset = learning.with_targets(what, source)
         schema = data.fit_schema(dataset)
         outputs = len(schema.classes) if schema.classes else dataset.y.shape[1]
         settings = Settings(what, hidden=parse_hidden(hidden), activation=activation.value, net=net.value)
-        network = make_net(settings, outputs, *target_scale(dataset))
-    row = (len(data.feature_names(schema)),) if schema.shape is None else schema.shape
+        network, row = make_net(settings, outputs, *target_scale(dataset)), runs.row_shape(schema)
     result = summarise(network, jax.ShapeDtypeStruct((batch_size, *row), jnp.float32))
     typer.echo(f"{what}, a batch of {batch_size}")
     table = Table("layer", "output", "dtype", "parameters")
@@ -336,33 +368,6 @@ def parse_size(text: str | None) -> tuple[int, ...]:
     return int(sides[0]), int(sides[-1])
 
 
-def with_targets(source: str, dataset: data.Dataset) -> data.Dataset:
-    """Return `dataset`, or raise DataError if it has no targets, or one that is not finite."""
-    if dataset.y is not None:
-        with inside(source):
-            data.check({"y": dataset.y})
-        return dataset
-    if isinstance(dataset.x, dict):
-        fix = f"pass --target with one of the columns {', '.join(map(repr, dataset.features))}."
-    elif images.is_folder(source):
-        fix = "put the images of each class into a folder of its own."
-    elif source.endswith(".npz"):
-        fix = "add an array 'y' to the archive."
-    else:
-        fix = "put the file of labels beside it: train-labels-idx1-ubyte for train-images-idx3-ubyte."
-    raise DataError(source, "has no targets", fix)
-
-
-def as_in_training(schema: data.Schema, dataset: data.Dataset) -> data.Dataset:
-    """Return `dataset` as the network takes it; what training did not see gets a warning."""
-    for column, categories in data.unseen_categories(schema, dataset).items():
-        names = ", ".join(map(repr, categories[:5])) + (", ..." if len(categories) > 5 else "")
-        typer.echo(f"warning: column {column!r}: {names} not seen in training, taken as no category.", err=True)
-    dataset = data.apply_schema(schema, dataset)
-    data.check(dataset)
-    return dataset
-
-
 def _free_directory(source: str, out: Path | None, overwrite: bool) -> Path:
     """Return where the run goes; an error before training if something else is there."""
     if out is None:
@@ -376,57 +381,3 @@ def _free_directory(source: str, out: Path | None, overwrite: bool) -> Path:
         if not overwrite:
             raise typer.BadParameter(f"{out} holds a run; choose another, or add --overwrite", param_hint="--out")
     return out
-
-
-def _read_again(run: runs.Run, source: str, target: str | None) -> tuple[data.Dataset, tuple[Path, ...]]:
-    """Return the data of `source`, read as those that the run learnt from, and the files of images."""
-    settings, shape = run.settings, run.schema.shape
-    if not images.is_folder(source):
-        return read_source(source, target, run.schema, missing=settings.missing), ()
-    if shape is None or len(shape) != 3:
-        raise DataError(source, "is a folder of images, and the run was trained on other data", "pass data like those.")
-    folder = images.read_folder(source, settings.reading._replace(size=shape[:2]))
-    if folder.skipped:
-        _warn(images.left_out(folder))
-    return folder.dataset, folder.files
-
-
-def _transform(settings: Settings, schema: data.Schema) -> Transform | None:
-    """Return the random changes of the settings; DataError if what is learnt from is no images."""
-    if any(settings.changes) and (schema.shape is None or len(schema.shape) != 3):
-        fix = "leave out --flip, --crop, --rotate, --color, --erase and --mixup."
-        raise DataError(settings.source, "has no images (height, width, channels) to change", fix)
-    return images.transform(settings.changes, None if schema.classes is None else len(schema.classes))
-
-
-def _warn(said: str) -> None:
-    typer.echo(f"warning: {said}", err=True)
-
-
-def _task(run: runs.Run) -> Task:
-    return make_task(run.settings, run.net, len(run.schema.classes or ()), run.scale, 1)
-
-
-def _train_state(run: runs.Run) -> TrainState:
-    return TrainState(jnp.zeros((), jnp.int32), run.params, run.state, (), jax.random.key(0))
-
-
-def _prediction_columns(run: runs.Run, outputs: np.ndarray) -> dict[str, np.ndarray]:
-    if run.schema.classes is None:
-        names = ["prediction"] if outputs.shape[1] == 1 else [f"prediction_{n}" for n in range(outputs.shape[1])]
-        return dict(zip(names, outputs.T, strict=True))
-    probabilities = np.asarray(jax.nn.softmax(jnp.asarray(outputs, jnp.float32)))
-    best = np.array(run.schema.classes)[probabilities.argmax(1)]
-    return {"class": best} | {f"p({name})": p for name, p in zip(run.schema.classes, probabilities.T, strict=True)}
-
-
-def _scalars(values: dict[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in values.items() if not np.ndim(value)}
-
-
-def _print_table(title: str, values: dict[str, float]) -> None:
-    typer.echo(title)
-    table = Table("metric", "value")
-    for name, value in values.items():
-        table.add_row(name.replace("_", " "), callbacks.format_scalar(value))
-    Console().print(table)

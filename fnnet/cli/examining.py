@@ -11,8 +11,9 @@ import typer
 
 from fnnet import data, training
 from fnnet.cli import runs
-from fnnet.cli.commands import RunDirectory, Source, as_in_training, with_targets
+from fnnet.cli.commands import RunDirectory, Source
 from fnnet.cli.experiments import make_task, read_source
+from fnnet.cli.learning import as_in_training, with_targets
 from fnnet.cli.sweeping import app
 from fnnet.inspection import health
 

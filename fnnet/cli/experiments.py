@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Array
 
-from fnnet import activations, data, losses, metrics, optimizers, schedules
+from fnnet import activations, data, fitting, losses, metrics, optimizers, schedules
+from fnnet.augmentation import Transform
+from fnnet.callbacks import Callback, Fit
 from fnnet.cli.images import NETS, Changes, Reading, is_folder, left_out, read_folder
 from fnnet.compose import serial
 from fnnet.core import Layer, Optimizer, Task, stateless
@@ -68,6 +71,8 @@ class Settings(NamedTuple):
     net: str = "dense"
     reading: Reading = Reading()
     changes: Changes = Changes()
+    task: str | None = None
+    images: str | None = None
 
 
 def read_source(
@@ -140,7 +145,7 @@ def make_net(settings: Settings, outputs: int, mean: Sequence[float] = (), scale
 
 def make_task(settings: Settings, net: Layer, classes: int, scale: Sequence[float], steps: int) -> Task:
     """Return the task of training `net`: by cross-entropy if there are classes, else by squared error over `scale`."""
-    optimizer = OPTIMIZERS[settings.optimizer](SCHEDULES[settings.schedule](settings.learning_rate, steps))
+    optimizer = make_optimizer(settings, steps)
     if classes == 1:
         raise DataError(
             "target", "expected at least 2 classes, got 1", "add rows of another class, or choose another target."
@@ -154,6 +159,42 @@ def make_task(settings: Settings, net: Layer, classes: int, scale: Sequence[floa
 
     parts = (metrics.mean_squared_error(), metrics.mean_absolute_error(), metrics.r2())
     return Task(net, loss, optimizer, parts)
+
+
+def make_optimizer(settings: Settings, steps: int) -> Optimizer:
+    """Return the optimizer of the settings, with their schedule over so many steps."""
+    return OPTIMIZERS[settings.optimizer](SCHEDULES[settings.schedule](settings.learning_rate, steps))
+
+
+def trained(
+    settings: Settings,
+    task: Task,
+    arrays: Any,
+    validation: Any,
+    listeners: Sequence[Callback],
+    transform: Transform | None,
+) -> Fit:
+    """Train as the settings have it; what is not finite ends the training.
+
+    Raises: DataError if that was in the first epoch; KeyboardInterrupt if Ctrl-C was.
+    """
+    result = fitting.fit(
+        task,
+        arrays,
+        key=jax.random.key(settings.seed),
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        validation=validation,
+        callbacks=listeners,
+        transform=transform,
+        on_nonfinite="stop",
+    )
+    if result.metrics:
+        return result
+    if result.address is None:  # there is no epoch to show
+        raise KeyboardInterrupt
+    fix = "train with a lower --learning-rate."
+    raise DataError("training", f"not finite in the first epoch, at {result.address}", fix)
 
 
 def target_scale(train: Dataset) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,13 +97,16 @@ def read_folder(source: str, reading: Reading) -> Folder:
 
 
 def left_out(folder: Folder) -> str:
-    """Return what is to be said of the files that were left out: how many, and the first of them; '' if none was."""
-    count = len(folder.skipped)
-    if not count:
+    """Return what is to be said of the files of a folder that were left out; '' if none was."""
+    return omission(folder.skipped, f"{len(folder.skipped) + len(folder.files)} images")
+
+
+def omission(skipped: Sequence[str], of: str) -> str:
+    """Return what is to be said of what was left out: how many, of what, and the first of them; '' if nothing was."""
+    if not skipped:
         return ""
-    more = [f"and {count - _NAMED} more"] if count > _NAMED else []
-    lines = [f"left out {count} of {count + len(folder.files)} images:", *folder.skipped[:_NAMED], *more]
-    return "\n  ".join(lines)
+    more = [f"and {len(skipped) - _NAMED} more"] if len(skipped) > _NAMED else []
+    return "\n  ".join([f"left out {len(skipped)} of {of}:", *skipped[:_NAMED], *more])
 
 
 def transform(changes: Changes, classes: int | None) -> Transform | None:

@@ -37,8 +37,8 @@ from fnnet.cli.commands import (
     app,
     keep_programs,
     parse_hidden,
-    with_targets,
 )
+from fnnet.cli.learning import with_targets
 from fnnet.core import Task
 from fnnet.sweeps.table import TableRecord, ranked
 from fnnet.writing import replacing

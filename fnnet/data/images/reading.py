@@ -25,11 +25,15 @@ FilePath: TypeAlias = str | os.PathLike[str]
 
 
 class Images(NamedTuple):
-    """Images that were read. `kept`: the numbers of their paths. `skipped`: what was left out, and why, a line each."""
+    """Images that were read. `kept`: the numbers of their paths. `skipped`: what was left out, and why, a line each.
+
+    `sizes`: (height, width) of each of `x` in its file, upright, before it was resized.
+    """
 
     x: Float[np.ndarray, "n h w c"]
     kept: Int[np.ndarray, n]
-    skipped: tuple[str, ...] = ()
+    skipped: tuple[str, ...]
+    sizes: Int[np.ndarray, "n 2"]
 
 
 def read_images(
@@ -83,10 +87,17 @@ def read_all(
 ) -> Images:
     """Read all images; `check` is given each one's number and size, as it was before it was resized."""
     check_bad(where, bad)
+    sizes = np.zeros((len(paths), 2), np.int64)
+
+    def seen(number: int, size: Size) -> None:
+        sizes[number] = size
+        if check is not None:
+            check(number, size)
+
     first, x, skipped = 0, None, []
     while x is None:  # the first image that can be read tells the size of all
         try:
-            example = decoded(paths[first], want, check and partial(check, first))
+            example = decoded(paths[first], want, partial(seen, first))
             x = np.empty((len(paths), *example.shape[:2], CHANNELS[want.mode]), np.float32)
             put(x[first], example)
         except ReadError as error:
@@ -100,7 +111,7 @@ def read_all(
 
     def read(number: int) -> ReadError | None:
         try:
-            image = decoded(paths[number], want, check and partial(check, number))
+            image = decoded(paths[number], want, partial(seen, number))
         except ReadError as error:
             return error
         if image.shape[:2] != x.shape[1:3]:
@@ -124,7 +135,7 @@ def read_all(
     if skipped:
         for place, number in enumerate(kept):
             x[place] = x[number]
-    return Images(x[: len(kept)], np.array(kept, np.int64), tuple(skipped))
+    return Images(x[: len(kept)], np.array(kept, np.int64), tuple(skipped), sizes[kept])
 
 
 def put(place: np.ndarray, image: np.ndarray) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,7 +43,7 @@ class Detector(NamedTuple):
     @property
     def net(self) -> Layer:
         """The network that `params` are of."""
-        return make_detector(self.settings.net, len(self.classes))
+        return make_detector(BODIES[self.settings.net], len(self.classes))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -93,9 +93,9 @@ BODIES: dict[str, Body] = {
 """Bodies of detectors, by the names that `--net` takes."""
 
 
-def make_detector(net: str, classes: int) -> Layer:
-    """Return the detector by centres with the body called `net`."""
-    return serial(body=BODIES[net].make(), head=nets.center_head(classes, 64, norm=True))
+def make_detector(body: Body, classes: int) -> Layer:
+    """Return the detector by centres with such a body."""
+    return serial(body=body.make(), head=nets.center_head(classes, 64, norm=True))
 
 
 def make_task(settings: Settings, net: Layer, stride: int, steps: int) -> Task:
@@ -195,20 +195,25 @@ def find(detector: Detector, x: np.ndarray, sizes: np.ndarray) -> list[Detection
 
     Sorted by falling score, without padding, in NumPy and float64; boxes are cut at the image.
     """
-    net = detector.net
-
-    def finds(params: Any, state: Any, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Any]:
-        maps, state = net.apply(params, state, x)
-        found = boxes.center_detections(maps, stride=detector.stride, count=_MOST_FOUND, size=detector.size)
-        return boxes.suppress(found), state
-
-    task = make_task(detector.settings, Layer("finder", net.init, finds), detector.stride, 1)
+    task = _finding(BODIES[detector.settings.net], len(detector.classes), detector.size)
     state = TrainState(jnp.zeros((), jnp.int32), detector.params, detector.state, (), jax.random.key(0))
     found = jax.tree.map(np.asarray, training.predict(task, state, x, batch_size=_AT_ONCE))
     return [
         _restored(Detections._make(field[row] for field in found), (int(size[0]), int(size[1])), detector.size)
         for row, size in enumerate(sizes)
     ]
+
+
+@cache
+def _finding(body: Body, classes: int, size: tuple[int, int]) -> Task:
+    """Return the task whose predictions are detections in images of `size`; one task, so that it is compiled once."""
+    detector = make_detector(body, classes)
+
+    def finds(params: Any, state: Any, x: Any, *, key: Any = None, train: bool = False) -> tuple[Any, Any]:
+        maps, state = detector.apply(params, state, x)
+        return boxes.suppress(boxes.center_detections(maps, stride=body.stride, count=_MOST_FOUND, size=size)), state
+
+    return make_task(Settings(""), Layer("finder", detector.init, finds), body.stride, 1)
 
 
 def _restored(found: Detections, source: tuple[int, int], size: tuple[int, int]) -> Detections:

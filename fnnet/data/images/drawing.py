@@ -53,7 +53,7 @@ def write_overlay(
 
     pen = ImageDraw.Draw(picture)
     for number in reversed(range(len(words))):
-        corners = [round(float(side)) * factor for side in boxes[number]]
+        corners = [round(float(side) * factor) for side in boxes[number]]
         _draw(pen, corners, words[number], _COLOURS[int(colours[number]) % len(_COLOURS)], picture.size)
     with replacing(path) as file:
         picture.save(file, format="PNG")

@@ -95,7 +95,7 @@ BODIES: dict[str, Body] = {
 
 def make_detector(body: Body, classes: int) -> Layer:
     """Return the detector by centres with such a body."""
-    return serial(body=body.make(), head=nets.center_head(classes, 64, norm=True))
+    return serial(body=body.make(), head=nets.center_head(classes, 64, norm=True, momentum=0.9))
 
 
 def make_task(settings: Settings, net: Layer, stride: int, steps: int) -> Task:
@@ -197,11 +197,15 @@ def find(detector: Detector, x: np.ndarray, sizes: np.ndarray) -> list[Detection
     """
     task = _finding(BODIES[detector.settings.net], len(detector.classes), detector.size)
     state = TrainState(jnp.zeros((), jnp.int32), detector.params, detector.state, (), jax.random.key(0))
-    found = jax.tree.map(np.asarray, training.predict(task, state, x, batch_size=_AT_ONCE))
-    return [
-        _restored(Detections._make(field[row] for field in found), (int(size[0]), int(size[1])), detector.size)
-        for row, size in enumerate(sizes)
-    ]
+    found: list[Detections] = []
+    for start in range(0, len(x), _AT_ONCE):
+        # All batches have one size, for which the program is compiled; the last is filled up.
+        rows = np.minimum(np.arange(start, start + _AT_ONCE), len(x) - 1)
+        batch = jax.tree.map(np.asarray, training.predict(task, state, x[rows]))
+        for row, (height, width) in enumerate(sizes[start : start + _AT_ONCE].tolist()):
+            one = Detections._make(field[row] for field in batch)
+            found.append(_restored(one, (height, width), detector.size))
+    return found
 
 
 @cache

@@ -18,19 +18,26 @@ from fnnet.targets import check_value
 
 
 def center_head(
-    classes: int, features: int = 64, *, norm: bool = False, prior: float = 0.01, side: float = 2.0
+    classes: int,
+    features: int = 64,
+    *,
+    norm: bool = False,
+    momentum: float = 0.99,
+    prior: float = 0.01,
+    side: float = 2.0,
 ) -> Layer:
     r"""Head of a detector that finds objects at their centres (Zhou et al. 2019; Liu et al. 2020, fig. 3).
 
     Two branches, each a 3 × 3 convolution of `features` and a 1 × 1 one: the heat of each class, and the sides
     of the box in cells, :math:`e^z`, so that a relative error of a side is alike whatever its size. At the start
     each class has the probability `prior` in every cell, so that the many cells without an object do not drown the
-    others (Lin et al. 2017, §4.1), and sides are `side`. `norm`: batch norm after the 3 × 3 convolutions.
+    others (Lin et al. 2017, §4.1), and sides are `side`. `norm`: batch norm after the 3 × 3 convolutions, of that
+    `momentum`; a short run wants less, such as .9.
 
     Shapes: (..., h, w, n) -> ``fn.boxes.CenterMaps``, heat (..., h, w, classes) and sides (..., h, w, 4). Put it after
     a body whose stride is known: ``fn.serial(body, fn.nets.center_head(10))``; learn by ``fn.losses.centers``; read
     by ``fn.boxes.center_detections``.
-    Raises: ValueError for counts below 1, a `prior` outside (0, 1), a `side` of 0 or below.
+    Raises: ValueError for counts below 1, a `prior` outside (0, 1), a `side` of 0 or below, and as ``batch_norm``.
 
     >>> head = fn.nets.center_head(3, 8)
     >>> params, _ = head.init(jax.random.key(0), jnp.ones((1, 4, 4, 6)))
@@ -45,7 +52,7 @@ def center_head(
 
     def branch(outputs: int, bias: float) -> tuple[LayerLike, ...]:
         first = (
-            (conv(features, bias_init=None), batch_norm(), jax.nn.relu)
+            (conv(features, bias_init=None), batch_norm(momentum=momentum), jax.nn.relu)
             if norm
             else (conv(features, activation=jax.nn.relu),)
         )

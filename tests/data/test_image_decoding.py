@@ -171,10 +171,21 @@ def test_a_bad_file_is_raised_or_skipped_by_name(tmp_path, raw, said):
         read = read_images(paths, bad="skip")
         assert [paths[number] for number in read.kept] == [good, good]
         assert len(read.skipped) == 1
+        assert [tuple(size) for size in read.sizes] == [one(good).shape[:2]] * 2
         assert read.skipped[0].startswith(f"{bad}: {said}")
         np.testing.assert_array_equal(read.x, np.stack([one(good)] * 2))
     with pytest.raises(DataError, match=r"none of 2 image\(s\) can be read; the first: .*bad.png"):
         read_images([bad, bad], bad="skip")
+
+
+def test_the_sizes_are_those_before_images_were_resized(tmp_path):
+    """Upright, as the boxes of their annotations are."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    paths = [tmp_path / "wide.png", tmp_path / "turned.png"]
+    Image.new("L", (9, 4)).save(paths[0])
+    Image.new("L", (9, 4)).save(paths[1], exif=exif)
+    assert read_images(paths, size=(2, 2)).sizes.tolist() == [[4, 9], [9, 4]]
 
 
 def test_paths_that_are_no_files(tmp_path):

@@ -104,6 +104,7 @@ def test_it_learns_to_find_squares(key):
         ({"features": 0}, "center_head: features must be at least 1"),
         ({"prior": 1.0}, "center_head: prior must be a number between 0 and 1"),
         ({"side": 0.0}, "center_head: side must be a number above 0"),
+        ({"norm": True, "momentum": 2.0}, "batch_norm: momentum must be"),
     ],
 )
 def test_mistakes_are_named(options, message):

@@ -42,7 +42,8 @@ def write_overlay(
     >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> Image.new("RGB", (64, 32)).save(folder / "a.png")
     >>> write_overlay(folder / "b.png", folder / "a.png", np.array([[8.0, 8.0, 32.0, 24.0]]), ["cat"], np.array([0]))
-    >>> Image.open(folder / "b.png").size, Image.open(folder / "b.png").getpixel((8 * 6, 20 * 6))
+    >>> with Image.open(folder / "b.png") as drawn:
+    ...     drawn.size, drawn.getpixel((8 * 6, 20 * 6))
     ((384, 192), (230, 159, 0))
     """
     if np.shape(boxes) != (len(words), 4) or len(colours) != len(words):
@@ -76,8 +77,9 @@ def _draw(pen: ImageDraw, corners: list[int], word: str, colour: str, size: tupl
     """Draw one box with its word on a plate, above the box if there is room, else within."""
     x1, y1, x2, y2 = corners
     pen.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=colour, width=2)
-    word = word.encode("latin-1", "replace").decode("latin-1")  # the letters of Pillow's own font
-    left, top, right, bottom = pen.textbbox((0, 0), word)
+    word = " ".join(word.split()).encode("latin-1", "replace").decode("latin-1")  # the letters of Pillow's own font
+    left, _, right, _ = pen.textbbox((0, 0), word)
+    _, top, _, bottom = pen.textbbox((0, 0), "Ág")
     width, height = int(right - left) + 4, int(bottom - top) + 4
     x, y = min(x1, max(0, size[0] - width)), y1 - height if y1 >= height else y1
     pen.rectangle((x, y, x + width, y + height), fill=colour)

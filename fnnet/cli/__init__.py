@@ -24,7 +24,7 @@ def main() -> None:
     except RuntimeError as error:  # of XLA: too large for this machine
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        _end(1, f"error: {error}\n  Fix: pass smaller --hidden or --batch-size.")
+        _end(1, f"error: {error}\n  Fix: pass smaller --hidden, --size or --batch-size.")
     except Interrupted as error:
         _end(130, str(error))
     except KeyboardInterrupt:

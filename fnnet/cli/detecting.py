@@ -13,7 +13,7 @@ import typer
 from fnnet import callbacks, data, sampling, training
 from fnnet.boxes import Detections
 from fnnet.cli import detection, images, runs
-from fnnet.cli.detection import Annotated, Detector
+from fnnet.cli.detection import AnnotatedImages, Detector
 from fnnet.cli.experiments import Settings, trained
 from fnnet.cli.printing import print_table, warn
 from fnnet.data import Annotations
@@ -86,16 +86,16 @@ def predict(directory: Path, sources: Sequence[str], folder: Path | None, out: P
     typer.echo(f"{drawn} boxes of a score of at least {least:g} are drawn in {count} images")
 
 
-def _arrays(annotated: Annotated) -> tuple[Any, Any]:
+def _arrays(annotated: AnnotatedImages) -> tuple[Any, Any]:
     return annotated.x, annotated.objects
 
 
-def _scores(detector: Detector, annotated: Annotated) -> dict[str, float]:
+def _scores(detector: Detector, annotated: AnnotatedImages) -> dict[str, float]:
     found = detection.find(detector, annotated.x, annotated.annotations.sizes)
     return detection.score(found, annotated.annotations)
 
 
-def _read_again(detector: Detector, source: str, folder: Path) -> Annotated:
+def _read_again(detector: Detector, source: str, folder: Path) -> AnnotatedImages:
     """Return the annotated images as those that the run learnt from."""
     annotated = detection.read(source, folder, detector.settings.reading, detector.stride, warn)
     return detection.with_classes(source, annotated, detector.classes)
@@ -108,12 +108,11 @@ def _read_images(detector: Detector, sources: Sequence[str]) -> tuple[Path, Anno
     mode, bad = (reading.mode, "skip" if reading.skip_bad else "raise")
     read = data.read_images(paths, size=detector.size, mode=mode, resize="pad", bad=bad)  # type: ignore[arg-type]
     if read.skipped:
-        warn(images.omission(read.skipped, f"{len(paths)} images"))
+        warn(images.omission(read.skipped, f"of {len(paths)} images"))
     names = [paths[number].relative_to(root).as_posix() for number in read.kept]
-    nothing = (np.zeros((0, 4)), np.zeros(0, np.int32))
-    return root, data.annotate(
-        names, read.sizes, [nothing] * len(names), detector.classes, category_ids=detector.category_ids
-    ), read.x  # fmt: skip
+    nothing = [(np.zeros((0, 4)), np.zeros(0, np.int32))] * len(names)
+    said = data.annotate(names, read.sizes, nothing, detector.classes, category_ids=detector.category_ids)
+    return root, said, read.x
 
 
 def _files(sources: Sequence[str]) -> tuple[Path, list[Path]]:

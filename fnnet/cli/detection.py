@@ -18,6 +18,7 @@ from fnnet.cli.images import Reading, omission
 from fnnet.compose import residual, serial
 from fnnet.core import Layer, Params, State, Task, TrainState
 from fnnet.data import Annotations
+from fnnet.data.images.decoding import CHANNELS
 from fnnet.errors import DataError
 from fnnet.layers import batch_norm, conv, max_pool
 
@@ -54,10 +55,10 @@ class Detector(NamedTuple):
     @property
     def row(self) -> tuple[int, int, int]:
         """The shape of an image."""
-        return *self.size, {"L": 1, "RGB": 3, "RGBA": 4}[self.settings.reading.mode]
+        return *self.size, CHANNELS[self.settings.reading.mode]
 
 
-class Annotated(NamedTuple):
+class AnnotatedImages(NamedTuple):
     """Images of one size as the network takes them, their objects there, and what their annotations say."""
 
     annotations: Annotations
@@ -103,7 +104,7 @@ def make_task(settings: Settings, net: Layer, stride: int, steps: int) -> Task:
     return Task(net, partial(losses.centers, stride=stride), make_optimizer(settings, steps))
 
 
-def read(source: str, folder: Path, reading: Reading, stride: int, warn: Callable[[str], None]) -> Annotated:
+def read(source: str, folder: Path, reading: Reading, stride: int, warn: Callable[[str], None]) -> AnnotatedImages:
     """Read COCO's JSON and the images in `folder`, at the size of `reading`, by default their own.
 
     Raises: ReadError and DataError as ``fn.data.read_coco`` and ``fn.data.load_objects``; DataError if there is no
@@ -120,7 +121,7 @@ def read(source: str, folder: Path, reading: Reading, stride: int, warn: Callabl
     loaded = data.load_objects(annotations, images=folder, size=size, mode=mode, bad=bad)
     if skipped := (*annotations.skipped, *loaded.skipped):
         warn(omission(skipped, "images and objects"))
-    return Annotated(chosen(annotations, loaded.kept), loaded.x, loaded.objects)
+    return AnnotatedImages(chosen(annotations, loaded.kept), loaded.x, loaded.objects)
 
 
 def _size(source: str, sizes: np.ndarray, asked: tuple[int, ...], stride: int) -> tuple[int, int]:
@@ -146,13 +147,13 @@ def chosen(annotations: Annotations, rows: np.ndarray) -> Annotations:
     return annotations._replace(sizes=annotations.sizes[rows], **of_each)
 
 
-def take(annotated: Annotated, rows: np.ndarray) -> Annotated:
+def take(annotated: AnnotatedImages, rows: np.ndarray) -> AnnotatedImages:
     """Return some of the images, by number."""
     x, objects = data.take((annotated.x, annotated.objects), rows)
-    return Annotated(chosen(annotated.annotations, rows), x, objects)
+    return AnnotatedImages(chosen(annotated.annotations, rows), x, objects)
 
 
-def split(annotated: Annotated, seed: int) -> tuple[Annotated, ...]:
+def split(annotated: AnnotatedImages, seed: int) -> tuple[AnnotatedImages, ...]:
     """Return 70 % of the images to learn from, 15 % to watch and 15 % to test on."""
     rows = (np.arange(len(annotated.x)), None)
     return tuple(take(annotated, part) for part, _ in data.split(rows, (0.7, 0.15, 0.15), seed=seed))
@@ -165,7 +166,7 @@ def check_boxes(source: str, annotations: Annotations) -> None:
         raise DataError(source, f"has no boxes in its {len(annotations.files)} images", fix)
 
 
-def with_classes(source: str, annotated: Annotated, classes: Sequence[str]) -> Annotated:
+def with_classes(source: str, annotated: AnnotatedImages, classes: Sequence[str]) -> AnnotatedImages:
     """Return images with labels in the order of `classes`; DataError unless those are the names of its categories."""
     annotations = annotated.annotations
     lacking = [name for name in classes if name not in annotations.classes]
@@ -187,7 +188,7 @@ def with_classes(source: str, annotated: Annotated, classes: Sequence[str]) -> A
         category_ids=tuple(annotations.category_ids[label] for label in order),
         objects=tuple(relabelled(row) for row in annotations.objects),
     )
-    return Annotated(arranged, annotated.x, relabelled(annotated.objects))
+    return AnnotatedImages(arranged, annotated.x, relabelled(annotated.objects))
 
 
 def find(detector: Detector, x: np.ndarray, sizes: np.ndarray) -> list[Detections]:

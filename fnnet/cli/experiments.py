@@ -113,6 +113,9 @@ def read_source(
         if folder.skipped:
             warn(left_out(folder))
         return folder.dataset
+    if source.endswith((".json", ".json.gz")):
+        fix = "if it is COCO's, train with --task detection and --images, the folder of its images."
+        raise DataError(source, "is JSON, which is no table of classes or numbers", fix)
     columns = None
     if schema is not None:
         regression = schema.classes is None

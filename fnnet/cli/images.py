@@ -98,15 +98,15 @@ def read_folder(source: str, reading: Reading) -> Folder:
 
 def left_out(folder: Folder) -> str:
     """Return what is to be said of the files of a folder that were left out; '' if none was."""
-    return omission(folder.skipped, f"{len(folder.skipped) + len(folder.files)} images")
+    return omission(folder.skipped, f"of {len(folder.skipped) + len(folder.files)} images")
 
 
-def omission(skipped: Sequence[str], of: str) -> str:
-    """Return what is to be said of what was left out: how many, of what, and the first of them; '' if nothing was."""
+def omission(skipped: Sequence[str], what: str) -> str:
+    """Return what is to be said of what was left out: how many of `what`, and the first; '' if nothing was."""
     if not skipped:
         return ""
     more = [f"and {len(skipped) - _NAMED} more"] if len(skipped) > _NAMED else []
-    return "\n  ".join([f"left out {len(skipped)} of {of}:", *skipped[:_NAMED], *more])
+    return "\n  ".join([f"left out {len(skipped)} {what}:", *skipped[:_NAMED], *more])
 
 
 def transform(changes: Changes, classes: int | None) -> Transform | None:

@@ -212,7 +212,7 @@ def test_images_that_cannot_be_used_are_named_or_left_out(fnnet, pictures, tmp_p
     config.write_text(config.read_text().replace("skip_bad = false", "skip_bad = true"))
     code, out, err = fnnet(*command)
     assert code == 0
-    assert err.startswith("warning: left out 4 of images and objects:\n")  # an image, its two objects, and a bad file
+    assert err.startswith("warning: left out 4 images and objects:\n")  # an image, its two objects, and a bad file
     assert "38 images" in out
 
 
@@ -274,6 +274,11 @@ def test_options_without_effect_are_refused(fnnet, tmp_path, option, message):
         (("train", "boxes.json", "--task", "detection"), 2, "--images: --task detection needs the folder"),
         (("train", "boxes.json", "--task", "detection", "--images", "no"), 2, "does not exist"),
         (("train", "boxes.json", "--images", "pictures"), 2, "--images: has no effect without --task detection"),
+        (
+            ("train", "boxes.json"),
+            1,
+            "boxes.json: is JSON, which is no table of classes or numbers Fix: if it is COCO's",
+        ),
         (("train", "empty.json", *TRAIN[2:], "--size", "32"), 1, "empty.json: has no boxes in its 40 images"),
         (("train", "none.json", *TRAIN[2:], "--size", "32"), 1, "none.json: has no images"),
         (("train", "plain.json", *TRAIN[2:], "--size", "32"), 1, "plain.json"),

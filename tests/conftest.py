@@ -40,12 +40,23 @@ def _mapped_pieces() -> int:
         return 0
 
 
+def _forget_programs_when_many() -> None:
+    if _mapped_pieces() > MAPPED_PIECES:
+        jax.clear_caches()
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _few_programs():
     """Compiled programs are forgotten before they are too many."""
     yield
-    if _mapped_pieces() > MAPPED_PIECES:
-        jax.clear_caches()
+    _forget_programs_when_many()
+
+
+@pytest.fixture
+def few_programs():
+    """The same after one test of a module whose tests compile much."""
+    yield
+    _forget_programs_when_many()
 
 
 @pytest.fixture

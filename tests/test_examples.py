@@ -11,11 +11,13 @@ import pytest
 EXAMPLES = sorted((pathlib.Path(__file__).parent.parent / "examples").glob("[a-z]*.py"))
 
 
+@pytest.mark.usefixtures("few_programs")
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example(path, tmp_path, monkeypatch, capsys):
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) < 120
     arguments = [str(path), "--plot", str(tmp_path / "picture.png")]
+    arguments += ["--seeds", "1"] if '"--seeds"' in text else []
     arguments += ["--steps", "20"] if '"--steps"' in text else ["--epochs", "2"] if '"--epochs"' in text else []
     monkeypatch.setattr(sys, "argv", arguments)
     monkeypatch.chdir(tmp_path)

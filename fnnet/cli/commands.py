@@ -171,6 +171,7 @@ def train(
         reading=images.Reading(parse_size(size), mode.value, skip_bad),
         changes=images.Changes(flip, crop, rotate, color, erase, mixup),
     )
+    _refuse_units(context, settings)
     if task is not None:
         settings = _of_detection(context, settings, folder)
     elif folder is not None:
@@ -200,6 +201,12 @@ def _of_detection(context: typer.Context, settings: Settings, folder: Path | Non
     return settings._replace(task="detection", images=str(folder), net=net)
 
 
+def _refuse_units(context: typer.Context, settings: Settings) -> None:
+    """Raise a usage error for what makes a dense network, where another is asked for."""
+    if settings.net != "dense":
+        _refuse(context, dict.fromkeys(("hidden", "activation"), f"has no effect on --net {settings.net}"))
+
+
 def _refuse(context: typer.Context, unused: dict[str, str]) -> None:
     """Raise a usage error for an option that was given and whose name is among `unused`, with the reason there."""
     for name, reason in unused.items():
@@ -215,13 +222,10 @@ def _is_given(context: typer.Context, name: str) -> bool:
 def _report(values: dict[str, float], examples: int, result: callbacks.Fit, directory: Path, quiet: bool) -> None:
     """Print the test metrics of a run that was saved, and how it ended if it was not by its last epoch."""
     if not np.isfinite(list(values.values())).all():
-        typer.echo("warning: the test metrics are not finite: train with a lower --learning-rate.", err=True)
+        warn("the test metrics are not finite: train with a lower --learning-rate.")
     if result.address is not None:
-        typer.echo(
-            f"warning: not finite at {result.address}; what is saved is the state before: train with a lower"
-            " --learning-rate.",
-            err=True,
-        )
+        place = f"not finite at {result.address}; what is saved is the state before"
+        warn(f"{place}: train with a lower --learning-rate.")
     if not quiet:
         print_table(f"test metrics ({examples} examples)", values)
         typer.echo(f"saved to {directory}: {', '.join(sorted(path.name for path in directory.iterdir()))}")
@@ -306,6 +310,7 @@ def _new_directory(out: Path | None) -> Path:
 
 @app.command()
 def summary(
+    context: typer.Context,
     what: Annotated[
         str, typer.Argument(help="A run directory, or a SOURCE as of `fnnet train`.", metavar="RUN|SOURCE")
     ],
@@ -333,6 +338,7 @@ def summary(
         schema = data.fit_schema(dataset)
         outputs = len(schema.classes) if schema.classes else dataset.y.shape[1]
         settings = Settings(what, hidden=parse_hidden(hidden), activation=activation.value, net=net.value)
+        _refuse_units(context, settings)
         network, row = make_net(settings, outputs, *target_scale(dataset)), runs.row_shape(schema)
     result = summarise(network, jax.ShapeDtypeStruct((batch_size, *row), jnp.float32))
     typer.echo(f"{what}, a batch of {batch_size}")

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from fnnet import boxes, data, losses, metrics, nets, training
 from fnnet.boxes import Detections, Objects
-from fnnet.cli.experiments import Settings, make_optimizer
+from fnnet.cli.experiments import SHARES, Settings, as_train_state, make_optimizer
 from fnnet.cli.images import Reading, omission
 from fnnet.compose import residual, serial
-from fnnet.core import Layer, Params, State, Task, TrainState
+from fnnet.core import Layer, Params, State, Task
 from fnnet.data import Annotations
 from fnnet.data.images.decoding import CHANNELS
 from fnnet.errors import DataError
@@ -156,7 +155,7 @@ def take(annotated: AnnotatedImages, rows: np.ndarray) -> AnnotatedImages:
 def split(annotated: AnnotatedImages, seed: int) -> tuple[AnnotatedImages, ...]:
     """Return 70 % of the images to learn from, 15 % to watch and 15 % to test on."""
     rows = (np.arange(len(annotated.x)), None)
-    return tuple(take(annotated, part) for part, _ in data.split(rows, (0.7, 0.15, 0.15), seed=seed))
+    return tuple(take(annotated, part) for part, _ in data.split(rows, SHARES, seed=seed))
 
 
 def check_boxes(source: str, annotations: Annotations) -> None:
@@ -197,7 +196,7 @@ def find(detector: Detector, x: np.ndarray, sizes: np.ndarray) -> list[Detection
     Sorted by falling score, without padding, in NumPy and float64; boxes are cut at the image.
     """
     task = _finding(BODIES[detector.settings.net], len(detector.classes), detector.size)
-    state = TrainState(jnp.zeros((), jnp.int32), detector.params, detector.state, (), jax.random.key(0))
+    state = as_train_state(detector.params, detector.state)
     found: list[Detections] = []
     for start in range(0, len(x), _AT_ONCE):
         # All batches have one size, for which the program is compiled; the last is filled up.

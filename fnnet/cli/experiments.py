@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
@@ -16,7 +17,7 @@ from fnnet.augmentation import Transform
 from fnnet.callbacks import Callback, Fit
 from fnnet.cli.images import NETS, Changes, Reading, is_folder, left_out, read_folder
 from fnnet.compose import serial
-from fnnet.core import Layer, Optimizer, Task, stateless
+from fnnet.core import Layer, Optimizer, Params, State, Task, TrainState, stateless
 from fnnet.data import Dataset, Schema
 from fnnet.errors import DataError, ReadError, inside, near_matches
 from fnnet.layers import dense
@@ -52,6 +53,10 @@ SCHEDULES: dict[str, Callable[[float, int], Any]] = {
     "linear": lambda rate, steps: schedules.polynomial(rate, 0.0, steps=max(1, steps)),
     "one_cycle": lambda rate, steps: schedules.one_cycle(rate, steps=max(2, steps)),
 }
+
+
+SHARES = (0.7, 0.15, 0.15)
+"""What of the data is learnt from, watched, and tested on."""
 
 
 class Settings(NamedTuple):
@@ -198,6 +203,11 @@ def trained(
         raise KeyboardInterrupt
     fix = "train with a lower --learning-rate."
     raise DataError("training", f"not finite in the first epoch, at {result.address}", fix)
+
+
+def as_train_state(params: Params, state: State) -> TrainState:
+    """Return what was learnt as `evaluate` and `predict` take it."""
+    return TrainState(jnp.zeros((), jnp.int32), params, state, (), jax.random.key(0))
 
 
 def target_scale(train: Dataset) -> tuple[tuple[float, ...], tuple[float, ...]]:

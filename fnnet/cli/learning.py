@@ -15,9 +15,18 @@ import typer
 from fnnet import callbacks, data, sampling, training
 from fnnet.augmentation import Transform
 from fnnet.cli import images, runs
-from fnnet.cli.experiments import Settings, make_net, make_task, read_source, target_scale, trained
+from fnnet.cli.experiments import (
+    SHARES,
+    Settings,
+    as_train_state,
+    make_net,
+    make_task,
+    read_source,
+    target_scale,
+    trained,
+)
 from fnnet.cli.printing import print_table, warn
-from fnnet.core import Task, TrainState
+from fnnet.core import Task
 from fnnet.errors import DataError, inside
 
 
@@ -25,7 +34,7 @@ def train(
     settings: Settings, dataset: data.Dataset, directory: Path, listeners: list[callbacks.Callback]
 ) -> tuple[dict[str, float], int, callbacks.Fit]:
     """Return the metrics of the run on its test part, the number of examples in that part, and how it went."""
-    parts = data.split(dataset, (0.7, 0.15, 0.15), seed=settings.seed)
+    parts = data.split(dataset, SHARES, seed=settings.seed)
     changed = any(settings.changes) or settings.net != "dense"
     schema = data.fit_schema(parts[0], standardize=not changed)  # changes are of images in [0, 1]
     training_part, validation, test = (data.apply_schema(schema, part) for part in parts)
@@ -50,9 +59,9 @@ def evaluate(directory: Path, source: str, part: str) -> None:
     settings = run.settings
     dataset = with_targets(source, _read_again(run, source, settings.target)[0])
     if part == "test":
-        dataset = data.split(dataset, (0.7, 0.15, 0.15), seed=settings.seed)[2]
+        dataset = data.split(dataset, SHARES, seed=settings.seed)[2]
     dataset = as_in_training(run.schema, dataset)
-    values = training.evaluate(_task(run), _train_state(run), dataset.arrays)
+    values = training.evaluate(_task(run), as_train_state(run.params, run.state), dataset.arrays)
     print_table(f"{directory} on {source}, {part} ({len(dataset.y)} examples)", _scalars(values))
 
 
@@ -65,7 +74,7 @@ def predict(directory: Path, source: str, out: Path | None) -> None:
     run = runs.load(directory)
     dataset, files = _read_again(run, source, None)
     dataset = as_in_training(run.schema, dataset._replace(y=None))
-    outputs = training.predict(_task(run), _train_state(run), jnp.asarray(dataset.x))
+    outputs = training.predict(_task(run), as_train_state(run.params, run.state), jnp.asarray(dataset.x))
     columns = {"file": np.array([str(path) for path in files])} if files else {}
     columns |= _prediction_columns(run, np.asarray(outputs, np.float64))
     if out is None:
@@ -99,7 +108,7 @@ def as_in_training(schema: data.Schema, dataset: data.Dataset) -> data.Dataset:
     """Return `dataset` as the network takes it; what training did not see gets a warning."""
     for column, categories in data.unseen_categories(schema, dataset).items():
         names = ", ".join(map(repr, categories[:5])) + (", ..." if len(categories) > 5 else "")
-        typer.echo(f"warning: column {column!r}: {names} not seen in training, taken as no category.", err=True)
+        warn(f"column {column!r}: {names} not seen in training, taken as no category.")
     dataset = data.apply_schema(schema, dataset)
     data.check(dataset)
     return dataset
@@ -128,10 +137,6 @@ def _transform(settings: Settings, schema: data.Schema) -> Transform | None:
 
 def _task(run: runs.Run) -> Task:
     return make_task(run.settings, run.net, len(run.schema.classes or ()), run.scale, 1)
-
-
-def _train_state(run: runs.Run) -> TrainState:
-    return TrainState(jnp.zeros((), jnp.int32), run.params, run.state, (), jax.random.key(0))
 
 
 def _prediction_columns(run: runs.Run, outputs: np.ndarray) -> dict[str, np.ndarray]:

@@ -130,7 +130,7 @@ def _going_on(directory: Path) -> Iterator[None]:
 
 def _experiment(settings: experiments.Settings, dataset: data.Dataset) -> tuple[Callable[..., Task], Any, Any, int]:
     """Return the task as a function of a point, the parts for training and validation, and the steps."""
-    parts = data.split(dataset, (0.7, 0.15, 0.15), seed=settings.seed)
+    parts = data.split(dataset, experiments.SHARES, seed=settings.seed)
     schema = data.fit_schema(parts[0])
     training_part, validation = (data.apply_schema(schema, part) for part in parts[:2])
     rows = sampling.length(training_part.x)

@@ -93,6 +93,8 @@ def test_images_of_several_sizes_need_one(fnnet, stripes):
         (("train", "stripes", "--target", "kind"), 1, "is a folder of images, which has no columns"),
         (("train", "iris", "--size", "8"), 1, "iris: is no folder of images"),
         (("train", "iris", "--flip"), 1, "iris: has no images (height, width, channels) to change"),
+        (("train", "stripes", "--net", "cnn", "--hidden", "128"), 2, "--hidden: has no effect on --net cnn"),
+        (("summary", "stripes", "--net", "lenet", "--activation", "relu"), 2, "--activation: has no effect on --net"),
         (("train", "diabetes", "--net", "cnn"), 1, "cnn tells classes, and the target is numbers"),
         (("train", "stripes/down"), 1, "put the images of each class into a folder of its own"),
         (("train", "nothing"), 1, "or of a folder of images"),

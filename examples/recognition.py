@@ -13,6 +13,7 @@ import pathlib
 
 import jax
 import numpy as np
+import scipy.stats
 
 import fnnet as fn
 
@@ -20,7 +21,6 @@ SETS = {
     "scikit-learn's digits": (lambda: fn.data.digits(images=True), 32, 800),
     "MNIST's digits": (fn.data.mnist_digits, 16, 800),
 }  # with the features of the first pair of convolutions, and the steps of a training
-T_5 = 2.776  # 97.5 % of Student's t of four degrees of freedom: of the mean of five runs
 
 
 def main():
@@ -61,10 +61,10 @@ def learnt(task, train, seed, steps):
 
 
 def interval(values):
-    """The mean of runs, and for five of them where it is with a confidence of 95 %."""
-    each = " ".join(f"{value:.4f}" for value in values)
-    half = f" ± {T_5 * np.std(values, ddof=1) / np.sqrt(5):.4f}" if len(values) == 5 else ""
-    return f"mean of {len(values)} runs {np.mean(values):.4f}{half} ({each})"
+    """The mean of runs, with half of its 95 % interval by Student's t if there are several."""
+    count, each = len(values), " ".join(f"{value:.4f}" for value in values)
+    half = scipy.stats.t.ppf(0.975, count - 1) * np.std(values, ddof=1) / np.sqrt(count) if count > 1 else np.inf
+    return f"mean of {count} runs {np.mean(values):.4f} ± {half:.4f} ({each})"
 
 
 def draw(task, state, test, path):

@@ -11,6 +11,7 @@ from fnnet.data.images.coco import read_coco, write_coco
 from fnnet.data.images.detections import read_coco_results, write_coco_results
 from fnnet.data.images.folders import ImageFiles, image_files
 from fnnet.data.images.loading import ObjectImages, load_objects
+from fnnet.data.images.masks import read_masks
 from fnnet.data.images.outlines import Runs, decode_mask, encode_mask
 from fnnet.data.images.placing import place_boxes, restore_boxes
 from fnnet.data.images.reading import Images, read_images
@@ -73,6 +74,7 @@ __all__ = [
     "read_coco",
     "read_coco_results",
     "read_images",
+    "read_masks",
     "read_voc",
     "relabel",
     "restore_boxes",

@@ -257,6 +257,13 @@ def read(name, path, rng, annotations):
         read = fn.data.read_images([path], mode=mode, size=size, resize=resize, bad=bad, pixels=PIXELS, workers=1)
         assert read.x.min() >= 0
         assert read.x.max() <= 1
+        try:
+            masks = fn.data.read_masks([path], size=size, resize=resize, pixels=PIXELS, workers=1)
+        except fn.errors.ReadError as error:
+            assert "whose pixels are colours" in str(error)  # noqa: PT017
+        else:
+            assert masks.shape[1:] == read.x.shape[1:3]
+            assert 0 <= masks.min() <= masks.max() < 2**16
 
 
 def of_memory(error):

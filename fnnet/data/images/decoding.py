@@ -69,14 +69,14 @@ def decoded(path: Path, want: Wanted, check: Callable[[Size], None] | None = Non
     Raises: ReadError, with the reason, for what is absent, empty, no image, truncated, too large, or of a mode whose
     numbers have no known scale.
     """
-    image = _loaded(path, want)
+    image = loaded(path, want)
     if check is not None:
         check((image.height, image.width))
     with _named(path):
         return _of_sixteen_bits(path, image, want) if image.mode in _SIXTEEN_BITS else _of_bytes(image, want)
 
 
-def _loaded(path: Path, want: Wanted) -> Image:
+def loaded(path: Path, want: Wanted) -> Image:
     """Return the first frame, decoded, and turned as its EXIF orientation says."""
     from PIL import Image as pillow  # noqa: N813
     from PIL import UnidentifiedImageError

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import Literal, NamedTuple, TypeAlias, TypeVar, get_args
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -22,6 +22,7 @@ Bad: TypeAlias = Literal["raise", "skip"]
 """What is done with what cannot be used: an error, or it is left out and told of."""
 
 FilePath: TypeAlias = str | os.PathLike[str]
+T = TypeVar("T")
 
 
 class Images(NamedTuple):
@@ -124,7 +125,7 @@ def read_all(
         return None
 
     kept = [first]
-    with closing(_in_threads(read, range(first + 1, len(paths)), workers)) as errors:
+    with closing(in_threads(read, range(first + 1, len(paths)), workers)) as errors:
         for number, problem in enumerate(errors, first + 1):
             if problem is None:
                 kept.append(number)
@@ -146,9 +147,7 @@ def put(place: np.ndarray, image: np.ndarray) -> None:
         place[...] = image
 
 
-def _in_threads(
-    function: Callable[[int], ReadError | None], numbers: Sequence[int], workers: int
-) -> Generator[ReadError | None, None, None]:
+def in_threads(function: Callable[[int], T], numbers: Sequence[int], workers: int) -> Generator[T, None, None]:
     """Yield ``function(number)`` for each number, in order; the first error leaves out what has not begun."""
     pool = ThreadPoolExecutor(workers, thread_name_prefix="fnnet decodes")
     try:

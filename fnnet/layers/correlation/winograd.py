@@ -63,11 +63,11 @@ TRANSFORMS = {
 
 def forward(x: Array, kernel: Array, geometry: Geometry, block: int) -> Array:
     """Return the correlation of `x` with `kernel`, in blocks of `block` × `block` outputs."""
-    blocks = _blocks(geometry.outputs, block)
-    tiles = lax.optimization_barrier(_data(x, geometry, block))
+    counts = _blocks(geometry.outputs, block)
+    tiles = lax.optimization_barrier(_of_data(x, geometry, block))
     matrices = lax.optimization_barrier(_of_kernel(kernel, block))
-    products = lax.optimization_barrier([tile @ matrices[i] for i, tile in enumerate(tiles)])
-    return _outputs(products, (x.shape[0], *blocks), geometry.outputs, block)
+    products = lax.optimization_barrier([tile @ matrix for tile, matrix in zip(tiles, matrices, strict=True)])
+    return _outputs(products, (x.shape[0], *counts), geometry.outputs, block)
 
 
 def input_gradient(y: Array, kernel: Array, geometry: Geometry, block: int) -> Array:
@@ -77,64 +77,63 @@ def input_gradient(y: Array, kernel: Array, geometry: Geometry, block: int) -> A
 
 def kernel_gradient(x: Array, y: Array, geometry: Geometry, block: int) -> Array:
     """Return the gradient of Σ y · forward(x, kernel) by the kernel, by the transposes of the transforms."""
-    tiles, grads = lax.optimization_barrier((_data(x, geometry, block), _of_gradient(y, block)))
-    products = lax.optimization_barrier(jnp.stack([tile.T @ grad for tile, grad in zip(tiles, grads, strict=True)]))
-    size = block + 2
+    tiles, grads = lax.optimization_barrier((_of_data(x, geometry, block), _of_gradient(y, block)))
+    products = [tile.swapaxes(1, 2) @ grad for tile, grad in zip(tiles, grads, strict=True)]
     matrix = TRANSFORMS[block].kernel.astype(x.dtype)
-    return jnp.einsum("ia,ijno,jb->abno", matrix, products.reshape(size, size, *products.shape[1:]), matrix)
+    return jnp.einsum("ia,ijno,jb->abno", matrix, lax.optimization_barrier(jnp.stack(products)), matrix)
 
 
 def _blocks(sizes: Sequence[int], block: int) -> tuple[int, ...]:
     return tuple(-(-n // block) for n in sizes)
 
 
-def _data(x: Array, geometry: Geometry, block: int) -> list[Array]:
-    """Return Bᵀ x B: for each of the (block + 2)² places a matrix (blocks, features)."""
-    matrix, size = TRANSFORMS[block].data, block + 2
+def _of_data(x: Array, geometry: Geometry, block: int) -> list[Array]:
+    """Return Bᵀ x B: for each row of a transformed block its columns, an array (columns, blocks, features)."""
     counts = _blocks(geometry.outputs, block)
     axes = zip(geometry.sizes, counts, geometry.padding, strict=True)
     pairs = [(before, n * block + 2 - before - have, 0) for have, n, (before, _) in axes]
-    padded = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *pairs, (0, 0, 0)])
-    rows = _combined(matrix, [_every(padded, 1, a, counts[0], block) for a in range(size)])
-    columns = [_combined(matrix, [_every(row, 2, b, counts[1], block) for b in range(size)]) for row in rows]
-    return [tile.reshape(math.prod(tile.shape[:-1]), x.shape[-1]) for column in columns for tile in column]
+    return _transformed(TRANSFORMS[block].data, x, pairs, counts, block)
+
+
+def _of_gradient(y: Array, block: int) -> list[Array]:
+    """Return A y Aᵀ of each block of the output's gradient, as `_of_data` returns the blocks of the input."""
+    counts = _blocks(y.shape[1:3], block)
+    pairs = [(0, n * block - have, 0) for have, n in zip(y.shape[1:3], counts, strict=True)]
+    return _transformed(TRANSFORMS[block].products.T, y, pairs, counts, block)
 
 
 def _of_kernel(kernel: Array, block: int) -> Array:
-    """Return G K Gᵀ: for each place of the transform a matrix (features in, features out)."""
+    """Return G K Gᵀ: (rows, columns, features in, features out)."""
     matrix = TRANSFORMS[block].kernel.astype(kernel.dtype)
-    return jnp.einsum("ia,abno,jb->ijno", matrix, kernel, matrix).reshape(-1, *kernel.shape[2:])
+    return jnp.einsum("ia,abno,jb->ijno", matrix, kernel, matrix)
 
 
-def _outputs(products: list[Array], shape: tuple[int, ...], sizes: tuple[int, ...], block: int) -> Array:
+def _transformed(
+    matrix: np.ndarray, x: Array, pairs: Sequence[tuple[int, int, int]], counts: Sequence[int], block: int
+) -> list[Array]:
+    """Return the transform along both axes of the blocks of `x`, padded by `pairs`, that start `block` apart.
+
+    One row of blocks after another: the 36 tiles as 36 arrays take as long and compile to three times the programs.
+    """
+    places = range(matrix.shape[1])
+    padded = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *pairs, (0, 0, 0)])
+    rows = _combined(matrix, [_every(padded, 1, a, counts[0], block) for a in places])
+    tiles = [jnp.stack(_combined(matrix, [_every(row, 2, b, counts[1], block) for b in places])) for row in rows]
+    return [tile.reshape(len(matrix), math.prod(tile.shape[1:-1]), x.shape[-1]) for tile in tiles]
+
+
+def _outputs(products: Sequence[Array], shape: tuple[int, ...], sizes: tuple[int, ...], block: int) -> Array:
     """Return Aᵀ M A as an array (batch, *sizes, features): the blocks put together, cropped to `sizes`."""
-    matrix, size = TRANSFORMS[block].products, block + 2
-    features = products[0].shape[-1]
-    grid = [product.reshape(*shape, features) for product in products]
-    if block == 2:
-        by_row = [_combined(matrix, grid[b::size]) for b in range(size)]
-        places = [_combined(matrix, [column[i] for column in by_row]) for i in range(block)]
-        whole = jnp.stack([jnp.stack(row, 3) for row in places], 2)
-    else:  # the columns of a block side by side are an axis of features, which takes one pass less to put together
-        rows = [jnp.concatenate(_combined(matrix, grid[a * size : (a + 1) * size]), -1) for a in range(size)]
-        whole = jnp.stack(_combined(matrix, rows), 2)
+    matrix, features = TRANSFORMS[block].products, products[0].shape[-1]
+    grids = [product.reshape(matrix.shape[1], *shape, features) for product in products]
+    # The columns of a block side by side are an axis of features, which takes one pass less to put together.
+    rows = [jnp.concatenate(_combined(matrix, list(grid)), -1) for grid in grids]
     batch, high, wide = shape
-    whole = whole.reshape(batch, high * block, wide * block, features)
+    whole = jnp.stack(_combined(matrix, rows), 2).reshape(batch, high * block, wide * block, features)
     if whole.shape[1:3] == sizes:
         return whole
     # Cropped apart: a program that puts together and crops at once works on single numbers.
     return lax.optimization_barrier(whole)[:, : sizes[0], : sizes[1]]
-
-
-def _of_gradient(y: Array, block: int) -> list[Array]:
-    """Return A y Aᵀ of each block of the output's gradient, as `_data` returns the tiles of the input."""
-    matrix = TRANSFORMS[block].products.T
-    counts = _blocks(y.shape[1:3], block)
-    pairs = [(0, n * block - have, 0) for have, n in zip(y.shape[1:3], counts, strict=True)]
-    padded = lax.pad(y, jnp.zeros((), y.dtype), [(0, 0, 0), *pairs, (0, 0, 0)])
-    rows = _combined(matrix, [_every(padded, 1, a, counts[0], block) for a in range(block)])
-    columns = [_combined(matrix, [_every(row, 2, b, counts[1], block) for b in range(block)]) for row in rows]
-    return [tile.reshape(math.prod(tile.shape[:-1]), y.shape[-1]) for column in columns for tile in column]
 
 
 def _every(x: Array, axis: int, start: int, count: int, step: int) -> Array:

@@ -125,8 +125,9 @@ def test_files_that_are_none_are_refused(tmp_path):
         data.read_masks([tmp_path / "absent.png"])
     with pytest.raises(DataError, match="expected at least one path of an image, got none"):
         data.read_masks([])
-    with pytest.raises(ValueError, match="classes must be"):
-        data.read_masks([tmp_path / "whole.png"], classes=0)
+    for options in ({"classes": 0}, {"fill": -1}, {"fill": 0.5}, {"ignore": -1}):
+        with pytest.raises((ValueError, TypeError), match=f"{next(iter(options))} must be"):
+            data.read_masks([tmp_path / "whole.png"], **options)
 
 
 def test_what_is_read_is_learnt_from(tmp_path):

@@ -55,8 +55,11 @@ def read_masks(
     """
     where = "read_masks"
     want, found = wanted(where, size, "L", resize, 1.0, upright, pixels), as_paths(where, paths)
+    fill = check_count(where, "fill", fill, least=0)
     if classes is not None:
         check_count(where, "classes", classes)
+    if ignore is not None:
+        check_count(where, "ignore", ignore, least=0)
     expected = None if sizes is None else np.asarray(sizes)
     if expected is not None and expected.shape != (len(found), 2):
         problem = f"sizes must have shape ({len(found)}, 2), got {expected.shape}"

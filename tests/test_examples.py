@@ -11,7 +11,7 @@ import pytest
 EXAMPLES = sorted((pathlib.Path(__file__).parent.parent / "examples").glob("[a-z]*.py"))
 
 
-@pytest.mark.usefixtures("few_programs")
+@pytest.mark.usefixtures("few_programs", "columns_chosen")
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example(path, tmp_path, monkeypatch, capsys):
     text = path.read_text(encoding="utf-8")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -128,6 +130,17 @@ def test_files_that_are_none_are_refused(tmp_path):
     for options in ({"classes": 0}, {"fill": -1}, {"fill": 0.5}, {"ignore": -1}):
         with pytest.raises((ValueError, TypeError), match=f"{next(iter(options))} must be"):
             data.read_masks([tmp_path / "whole.png"], **options)
+
+
+def test_masks_are_held_once(tmp_path):
+    """Beside the array that is returned, each thread holds one mask."""
+    path = saved(tmp_path, "large.png", MASK.repeat(20, 0).repeat(20, 1))
+    data.read_masks([path])  # what is imported at the first use is not counted
+    tracemalloc.start()
+    masks = data.read_masks([path] * 60, workers=4)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert masks.nbytes < most < 1.4 * masks.nbytes
 
 
 def test_what_is_read_is_learnt_from(tmp_path):

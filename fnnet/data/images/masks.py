@@ -70,17 +70,20 @@ def read_masks(
         _check_classes(found[number], mask, classes, ignore)
         return _resized(mask, want, fill)
 
-    masks: np.ndarray | None = None
-    with closing(in_threads(read, range(len(found)), as_workers(where, workers))) as read_ones:
-        for number, mask in enumerate(read_ones):
-            if masks is None:
-                masks = np.empty((len(found), *mask.shape), np.int32)
-            if mask.shape != masks.shape[1:]:
-                first, second = describe(masks.shape[1:]), describe(mask.shape)
-                problem = f"masks must be of one size: {found[0]} is {first}, {found[number]} is {second}"
-                raise DataError(where, problem, "pass size=(height, width).")
-            masks[number] = mask
-    assert masks is not None  # there is a path
+    first = read(0)  # tells the size of all
+    masks = np.empty((len(found), *first.shape), np.int32)
+    masks[0] = first
+
+    def put(number: int) -> None:
+        mask = read(number)
+        if mask.shape != first.shape:
+            sizes = f"{found[0]} is {describe(first.shape)}, {found[number]} is {describe(mask.shape)}"
+            raise DataError(where, f"masks must be of one size: {sizes}", "pass size=(height, width).")
+        masks[number] = mask
+
+    with closing(in_threads(put, range(1, len(found)), as_workers(where, workers))) as done:
+        for _ in done:
+            pass
     return masks
 
 

@@ -22,6 +22,10 @@ if os.environ.get("FNNET_CHECK_TYPES") == "1":
     # The shapes, dtypes and types that fnnet is annotated with are checked at each call.
     jaxtyping.install_import_hook("fnnet", "runtime_types.check")
 
+# What is run a second time, for its types or tracers alone, has been computed with all optimizations in the first.
+IS_SECOND_RUN = "1" in (os.environ.get("FNNET_CHECK_TYPES"), os.environ.get("FNNET_CHECK_LEAKS"))
+jax.config.update("jax_disable_most_optimizations", IS_SECOND_RUN)
+
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, database=None, max_examples=25)
 hypothesis.settings.register_profile("hunt", deadline=None, database=None, max_examples=500)
 hypothesis.settings.load_profile(os.environ.get("FNNET_HYPOTHESIS", "ci"))
@@ -77,7 +81,17 @@ def quickly_compiled():
     """Programs that run for a moment are compiled without most optimizations, which takes less."""
     jax.config.update("jax_disable_most_optimizations", True)
     yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    jax.config.update("jax_disable_most_optimizations", IS_SECOND_RUN)
+
+
+# Where networks are put to use, or compiled programs are run for a moment.
+QUICK_ROOMS = {"cli", "data", "documents", "inspection", "layouts", "nets", "plotting", "studies", "sweeps"}
+
+
+@pytest.fixture(autouse=True)
+def _quickly_compiled_in_some_rooms(request):
+    if request.path.parent.name in QUICK_ROOMS:
+        request.getfixturevalue("quickly_compiled")
 
 
 @pytest.fixture

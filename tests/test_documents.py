@@ -24,6 +24,7 @@ SCRIPTS = ("docstrings", "gallery", "lawbook", "names", "reference", "rows")
 
 
 @pytest.mark.parametrize("name", MODULES)
+@pytest.mark.usefixtures("quickly_compiled")
 def test_docstrings(name):
     """The examples in the docstrings of each module give what they print."""
     module = importlib.import_module(name)
@@ -41,7 +42,8 @@ def test_docstrings_of_scripts(name, monkeypatch):
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_documents(path, quickly_compiled, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("quickly_compiled", "columns_chosen")
+def test_documents(path, tmp_path, monkeypatch):
     """The Python blocks of a document run one after the other, in one namespace."""
     monkeypatch.chdir(tmp_path)
     text = path.read_text(encoding="utf-8")

@@ -8,12 +8,15 @@ import sys
 
 import pytest
 
+LONG = ("detection", "localisation", "segmentation")  # to run their few steps takes longer than to compile them
 EXAMPLES = sorted((pathlib.Path(__file__).parent.parent / "examples").glob("[a-z]*.py"))
 
 
 @pytest.mark.usefixtures("few_programs", "columns_chosen")
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_example(path, tmp_path, monkeypatch, capsys):
+def test_example(path, tmp_path, monkeypatch, capsys, request):
+    if path.stem not in LONG:
+        request.getfixturevalue("quickly_compiled")
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) < 120
     arguments = [str(path), "--plot", str(tmp_path / "picture.png")]

@@ -18,7 +18,7 @@ from fnnet.cli.detecting import _files
 from fnnet.cli.experiments import Settings
 from fnnet.cli.images import Reading
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled", "small")
+pytestmark = pytest.mark.usefixtures("small")
 
 CLASSES, NUMBERS = ("square", "bar"), (7, 3)
 TRAIN = ("train", "boxes.json", "--task", "detection", "--images", "pictures", "--mode", "L", "--batch-size", "8")

@@ -32,7 +32,6 @@ def stripes(tmp_path):
 TRAIN = ("train", "stripes", "--mode", "L", "--size", "16x12", "--batch-size", "8", "--quiet", "--out", "run")
 
 
-@pytest.mark.usefixtures("quickly_compiled")
 @pytest.mark.row("image-classification")
 def test_a_folder_is_learnt_and_used(fnnet, stripes, tmp_path):
     """Changes of every kind are made in training; classes are told right, for a folder of classes or of files."""

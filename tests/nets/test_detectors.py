@@ -19,7 +19,6 @@ BODIES = {
 }
 
 
-@pytest.mark.usefixtures("quickly_compiled")
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 def test_it_stands_on_any_body(body, key):
     """Maps have the grid of the body's features; gradients reach every parameter of body and head."""

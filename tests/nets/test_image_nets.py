@@ -74,7 +74,6 @@ SMALL = {
 }
 
 
-@pytest.mark.usefixtures("quickly_compiled")
 @pytest.mark.parametrize("case", SMALL.values(), ids=SMALL)
 def test_shapes_and_gradients_that_reach_every_parameter(case):
     net, shape, outputs = case

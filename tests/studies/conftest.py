@@ -11,7 +11,7 @@ EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture
-def study(quickly_compiled, tmp_path, capsys, monkeypatch):
+def study(tmp_path, capsys, monkeypatch):
     """Give a function that runs a study with arguments, checks length, text and picture, and returns its numbers."""
     monkeypatch.syspath_prepend(str(EXAMPLES))  # as `python examples/NAME.py` does: some have modules beside them
 

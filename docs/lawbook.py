@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import pathlib
 
 import docstrings
@@ -30,4 +31,36 @@ def page(root: pathlib.Path) -> str:
         if laws:
             parts.append(f"## fn.{room}\n")
             parts += [f"[`{name.public}`][{name.entry}]\n:   {' '.join(stated)}\n" for name, stated in laws.items()]
-    return "\n".join(parts)
+    return "\n".join([*parts, *kit(root)])
+
+
+KIT = """## What `fn.testing` asks
+
+Laws that are asked of any layer, loss or optimizer, whoever wrote it: `fn.testing.check_layer(layer, x)` asks all that
+fit, `fn.testing.check_layer(layer, x, laws="jit_is_eager")` one. An error names the law and the simplest case found.
+"""
+
+
+def kit(root: pathlib.Path) -> list[str]:
+    """Return the tables of the laws that ``fn.testing`` asks: a line a law, read from the source."""
+    parts = [KIT]
+    for path in sorted((root / "fnnet" / "testing").glob("*_laws.py")):
+        kinds: dict[str, list[str]] = {}
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and any(_is_law(decorator) for decorator in node.decorator_list):
+                kind = ast.unparse(node.args.args[0].annotation or ast.Constant("")).removesuffix("Subject").lower()
+                kinds.setdefault(kind, []).append(_row(node))
+        for kind, rows in kinds.items():
+            parts.append(
+                f"### Of a {kind}: `fn.testing.check_{kind}`\n\n| law | what it says |\n| --- | --- |\n" + "".join(rows)
+            )
+    return parts
+
+
+def _is_law(decorator: ast.expr) -> bool:
+    return isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "law"
+
+
+def _row(node: ast.FunctionDef) -> str:
+    statement = " ".join((ast.get_docstring(node) or "").split()).replace("|", "\\|")
+    return f"| `{node.name}` | {statement} |\n"

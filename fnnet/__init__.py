@@ -75,6 +75,7 @@ if TYPE_CHECKING:
         nets,
         neurons,
         plotting,
+        testing,
     )
     from fnnet.inspection import summary
 
@@ -164,6 +165,7 @@ __all__ = [
     "summary",
     "sweep",
     "sweeps",
+    "testing",
     "training",
     "transforms",
     "tree",
@@ -183,6 +185,7 @@ _LATER = (
     "nets",
     "neurons",
     "plotting",
+    "testing",
 )
 
 

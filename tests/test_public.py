@@ -32,6 +32,7 @@ PUBLIC = {
         fn.neurons,
         fn.optimizers,
         fn.plotting,
+        fn.testing,
         fn.transforms,
     )
     for name in module.__all__
@@ -40,7 +41,17 @@ PUBLIC = {
 
 def test_names_are_sorted():
     families = (fn.compose, fn.data, fn.layers, fn.layouts, fn.losses, fn.metrics, fn.optimizers, fn.transforms)
-    for module in (fn, *families, fn.augmentation, fn.boxes, fn.inspection, fn.nets, fn.neurons, fn.plotting):
+    for module in (
+        fn,
+        *families,
+        fn.augmentation,
+        fn.boxes,
+        fn.inspection,
+        fn.nets,
+        fn.neurons,
+        fn.plotting,
+        fn.testing,
+    ):
         assert list(module.__all__) == sorted(module.__all__)
         assert len(set(module.__all__)) == len(module.__all__)
 

@@ -1,0 +1,61 @@
+"""Laws of networks, losses, optimizers and more, asked of anyone's: the simplest case that breaks one is told."""
+
+from fnnet.testing.checking import (
+    Verdict,
+    check,
+    check_layer,
+    check_loss,
+    check_metric,
+    check_optimizer,
+    check_run,
+    check_sampler,
+    check_schedule,
+    check_transform,
+)
+from fnnet.testing.searching import CI, HUNT, Law, LawError, Profile
+from fnnet.testing.subjects import (
+    LayerSubject,
+    LossSubject,
+    MetricSubject,
+    OptimizerSubject,
+    RunSubject,
+    SamplerSubject,
+    ScheduleSubject,
+    Symmetry,
+    TransformSubject,
+    permuted,
+    rolled,
+    scaled,
+)
+from fnnet.testing.tables import law_table
+
+__all__ = [
+    "CI",
+    "HUNT",
+    "Law",
+    "LawError",
+    "LayerSubject",
+    "LossSubject",
+    "MetricSubject",
+    "OptimizerSubject",
+    "Profile",
+    "RunSubject",
+    "SamplerSubject",
+    "ScheduleSubject",
+    "Symmetry",
+    "TransformSubject",
+    "Verdict",
+    "check",
+    "check_layer",
+    "check_loss",
+    "check_metric",
+    "check_optimizer",
+    "check_run",
+    "check_sampler",
+    "check_schedule",
+    "check_transform",
+    "law_table",
+    "permuted",
+    "rolled",
+    "scaled",
+]

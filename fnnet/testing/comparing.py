@@ -1,0 +1,115 @@
+"""Comparisons of pytrees that say what was got and what was expected, at the first place that differs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from fnnet import tree
+from fnnet.errors import needs_extra
+
+with needs_extra("fn.testing", "testing"):
+    import chex
+
+SHOWN = 8  # numbers of an array in a message
+
+
+class DifferenceError(AssertionError):
+    """What a law says is equal is not: what, at which path, what was got and what was expected."""
+
+    def __init__(self, what: str, got: str, expected: str) -> None:
+        super().__init__(what, got, expected)
+        self.what, self.got, self.expected = what, got, expected
+
+    def __str__(self) -> str:
+        return f"{self.what}\n  got:      {self.got}\n  expected: {self.expected}"
+
+
+def assert_alike(what: str, got: PyTree, expected: PyTree, *, rtol: float = 1e-5, atol: float = 1e-6) -> None:
+    """Raise DifferenceError unless both are of one structure and shapes, and equal within rounding.
+
+    Numbers may differ by `rtol` of the largest of their array, or by `atol`. nan is equal to nan.
+
+    >>> assert_alike("twice", {"a": jnp.ones(2)}, {"a": jnp.array([1.0, 2.0])})
+    Traceback (most recent call last):
+    ...
+    fnnet.testing.comparing.DifferenceError: twice, at a
+      got:      [1. 1.]
+      expected: [1. 2.]
+    """
+    assert_shapes_alike(what, got, expected, dtypes=False)
+    pairs = zip(tree.flatten(got).items(), jax.tree.leaves(expected), strict=True)
+    for (path, a), b in pairs:
+        a, b = _wide(a), _wide(b)
+        finite = np.abs(b[np.isfinite(b)])
+        size = finite.max() if finite.size else 0.0
+        if not np.allclose(a, b, rtol=rtol, atol=max(atol, rtol * size), equal_nan=True):
+            raise DifferenceError(_at(what, path), shown(a), shown(b))
+
+
+def assert_same(what: str, got: PyTree, expected: PyTree) -> None:
+    """Raise DifferenceError unless both are of one structure, shapes and dtypes, and equal to the bit."""
+    assert_shapes_alike(what, got, expected)
+    for (path, a), b in zip(tree.flatten(got).items(), jax.tree.leaves(expected), strict=True):
+        a, b = _plain(a), _plain(b)
+        if not np.array_equal(a, b, equal_nan=np.issubdtype(a.dtype, np.inexact)):
+            raise DifferenceError(_at(what, path), shown(a), shown(b))
+
+
+def assert_shapes_alike(what: str, got: PyTree, expected: PyTree, *, dtypes: bool = True) -> None:
+    """Raise DifferenceError unless both are of one structure, of shapes and, with `dtypes`, dtypes."""
+    check = chex.assert_trees_all_equal_shapes_and_dtypes if dtypes else chex.assert_trees_all_equal_shapes
+    try:
+        check(_abstract(got), _abstract(expected))
+    except AssertionError as error:
+        raise DifferenceError(what, _types(got), _types(expected)) from error
+
+
+def assert_finite(what: str, got: PyTree) -> None:
+    """Raise DifferenceError if any number is nan or infinite."""
+    for path, leaf in tree.flatten(got).items():
+        if not np.isfinite(_wide(leaf)).all():
+            raise DifferenceError(_at(what, path), shown(_wide(leaf)), "finite numbers")
+
+
+def shown(array: Any) -> str:
+    """Return an array in words, one line: its numbers if they are few.
+
+    >>> shown(np.arange(3.0)), shown(np.zeros((4, 5)))
+    ('[0. 1. 2.]', 'shape (4, 5), from 0 to 0, first 0. 0. 0. 0. 0. 0. 0. 0.')
+    """
+    array = np.asarray(array)
+    with np.printoptions(precision=7, suppress=False, linewidth=10_000, threshold=SHOWN):
+        if array.size <= SHOWN:
+            return " ".join(str(array).split())
+        first = str(array.ravel()[:SHOWN])[1:-1].strip()
+        return f"shape {array.shape}, from {array.min():.7g} to {array.max():.7g}, first {' '.join(first.split())}"
+
+
+def _at(what: str, path: str) -> str:
+    return f"{what}, at {path}" if path else what
+
+
+def _plain(leaf: Any) -> np.ndarray:
+    """Return an array as NumPy has it; keys as their numbers."""
+    if hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        leaf = jax.random.key_data(leaf)
+    return np.asarray(leaf)
+
+
+def _wide(leaf: Any) -> np.ndarray:
+    array = _plain(leaf)
+    return array.astype(np.complex128 if np.iscomplexobj(array) else np.float64)
+
+
+def _abstract(value: PyTree) -> PyTree:
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)), value)
+
+
+def _types(value: PyTree) -> str:
+    found = {path: tree.type_name(leaf) for path, leaf in tree.flatten(value).items()}
+    return ", ".join(f"{path} {kind}".strip() for path, kind in found.items()) or "no array"

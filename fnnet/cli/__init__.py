@@ -1,4 +1,4 @@
-"""The command line: ``fnnet train | evaluate | predict | summary | sweep | doctor``."""
+"""The command line: ``fnnet train | evaluate | predict | summary | sweep | doctor | laws``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def main() -> None:
     """Run the command line. It exits with 1 for a mistake in the input, 2 for a wrong usage, and 130 after Ctrl-C."""
     try:
         with needs_extra("fnnet", "all"):
-            from fnnet.cli.examining import app
+            from fnnet.cli.asking import app
         app()
     except (FnnetError, ValueError, OverflowError) as error:
         _end(1, f"error: {error}")

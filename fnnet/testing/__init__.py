@@ -11,7 +11,9 @@ from fnnet.testing.checking import (
     check_sampler,
     check_schedule,
     check_transform,
+    verdicts_of,
 )
+from fnnet.testing.kinds import KINDS
 from fnnet.testing.searching import CI, HUNT, Law, LawError, Profile
 from fnnet.testing.subjects import (
     LayerSubject,
@@ -23,6 +25,8 @@ from fnnet.testing.subjects import (
     ScheduleSubject,
     Symmetry,
     TransformSubject,
+    layer_subject,
+    optimizer_subject,
     permuted,
     rolled,
     scaled,
@@ -32,6 +36,7 @@ from fnnet.testing.tables import law_table
 __all__ = [
     "CI",
     "HUNT",
+    "KINDS",
     "Law",
     "LawError",
     "LayerSubject",
@@ -55,7 +60,10 @@ __all__ = [
     "check_schedule",
     "check_transform",
     "law_table",
+    "layer_subject",
+    "optimizer_subject",
     "permuted",
     "rolled",
     "scaled",
+    "verdicts_of",
 ]

@@ -24,9 +24,9 @@ from fnnet.testing.subjects import (
     SamplerSubject,
     ScheduleSubject,
     TransformSubject,
-    layer_of,
+    layer_subject,
     named,
-    optimizer_of,
+    optimizer_subject,
 )
 
 
@@ -55,7 +55,7 @@ def check_layer(layer: Any, x: PyTree, **options: Any) -> list[Verdict]:
     >>> [(verdict.law, verdict.outcome) for verdict in verdicts]
     [('jit_is_eager', 'held')]
     """
-    return _check(LayerSubject, (layer_of(layer), _arrays(x)), options)
+    return _check(LayerSubject, layer_subject(layer, x)[:2], options)
 
 
 def check_loss(loss: Callable[[Any, Any], Any], prediction: PyTree, target: PyTree, **options: Any) -> list[Verdict]:
@@ -76,8 +76,7 @@ def check_optimizer(optimizer: Any, params: PyTree = None, **options: Any) -> li
     >>> check_optimizer(fn.sgd(0.1), laws="scale_of_the_gradient", scale="linear")[0].outcome
     'held'
     """
-    example = {"bias": jnp.zeros(3), "kernel": jnp.zeros((2, 3))} if params is None else _arrays(params)
-    return _check(OptimizerSubject, (optimizer_of(optimizer), example), options)
+    return _check(OptimizerSubject, optimizer_subject(optimizer, params)[:2], options)
 
 
 def check_schedule(schedule: Callable[[Any], Any], steps: int, **options: Any) -> list[Verdict]:

@@ -408,6 +408,21 @@ def every_parameter_matters(subject: LayerSubject) -> Holds:
     return holds
 
 
+@law()
+def finite_inputs_give_numbers(subject: LayerSubject) -> Holds:
+    """apply(p, s, x) is not nan for finite x: ±0, subnormal, equal, nearly equal, and up to 1e4."""
+    applies = [jax.jit(applied(subject, train)) for train in MODES]
+
+    def holds(draw: Draw) -> None:
+        params, state = drawn(draw, subject)
+        train, x, key = draw.choose("train", MODES), draw.like("x", subject.x, NASTY), draw.key()
+        for path, leaf in tree.flatten(applies[train](params, state, x, key)).items():
+            if np.isnan(np.asarray(leaf, np.float64)).any():
+                raise DifferenceError(f"(y, state), at {path}", shown(leaf), "no nan")
+
+    return holds
+
+
 @law(has_floats)
 def finite_values_have_finite_gradients(subject: LayerSubject) -> Holds:
     """Where apply(x) is finite, for ±0, subnormal, equal, nearly equal and large x, so are its gradients."""
@@ -538,6 +553,7 @@ LAWS: tuple[Law, ...] = (
     dtype_is_that_of_the_input,
     gradients_are_slopes,
     every_parameter_matters,
+    finite_inputs_give_numbers,
     finite_values_have_finite_gradients,
     symmetries_hold,
     distances_grow_no_more_than_declared,

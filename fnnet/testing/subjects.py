@@ -251,6 +251,17 @@ def optimizer_of(thing: Any) -> Optimizer:
     raise TypeError(f"an optimizer must be a pair of functions (init, update), got {type(thing).__name__}: {thing!r}")
 
 
+def layer_subject(thing: Any, x: PyTree, **facts: Any) -> LayerSubject:
+    """Return the subject of a layer, a function, or a pair (init, apply) of anyone; `facts`: its other fields."""
+    return LayerSubject(layer_of(thing), jax.tree.map(jnp.asarray, x), **facts)
+
+
+def optimizer_subject(thing: Any, params: PyTree = None, **facts: Any) -> OptimizerSubject:
+    """Return the subject of a pair (init, update) of anyone; without `params`, of a kernel and a bias."""
+    example = {"bias": jnp.zeros(3), "kernel": jnp.zeros((2, 3))} if params is None else params
+    return OptimizerSubject(optimizer_of(thing), jax.tree.map(jnp.asarray, example), **facts)
+
+
 def named(subject: Any) -> str:
     """Return what a subject is called in an error: by the name of its thing, if it has one."""
     thing = subject[0]

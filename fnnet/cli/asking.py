@@ -56,7 +56,12 @@ def laws(
         for verdict in testing.verdicts_of(subject, excused=excused, profile=testing.HUNT if hunt else testing.CI):
             if verdict.outcome == "not asked":
                 continue
-            table.add_row(verdict.law, verdict.outcome, str(verdict.cases or "–"), verdict.reason or "–")
+            table.add_row(
+                verdict.law,
+                verdict.outcome,
+                str(verdict.cases or "–"),
+                verdict.reason or ("told below" if verdict.error else "–"),
+            )
             told += [] if verdict.error is None else [verdict.error]
         typer.echo(name)
         Console().print(table)

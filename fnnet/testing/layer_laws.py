@@ -416,9 +416,10 @@ def finite_inputs_give_numbers(subject: LayerSubject) -> Holds:
     def holds(draw: Draw) -> None:
         params, state = drawn(draw, subject)
         train, x, key = draw.choose("train", MODES), draw.like("x", subject.x, NASTY), draw.key()
-        for path, leaf in tree.flatten(applies[train](params, state, x, key)).items():
+        y, after = applies[train](params, state, x, key)
+        for path, leaf in tree.flatten({"y": y, "state": after}).items():
             if np.isnan(np.asarray(leaf, np.float64)).any():
-                raise DifferenceError(f"(y, state), at {path}", shown(leaf), "no nan")
+                raise DifferenceError(f"nan, at {path}", shown(leaf), "numbers")
 
     return holds
 

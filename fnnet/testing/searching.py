@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fnnet.errors import FnnetError, needs_extra
 from fnnet.testing.drawing import SEEDS, Case, Draw, Repeated
 
@@ -75,7 +77,8 @@ def ask(where: str, law: Law, subject: Any, profile: Profile, again: str) -> int
         counted += 1
         draw = Draw(_Searched(data))
         try:
-            holds(draw)
+            with np.errstate(all="ignore"):  # of what is handed NumPy's arrays
+                holds(draw)
         except hypothesis.errors.HypothesisException:
             raise
         except Exception as error:
@@ -113,7 +116,8 @@ def repeat(where: str, law: Law, subject: Any, case: Mapping[str, Any], again: s
     draw = Draw(Repeated(case))
     holds = law.prepare(subject)
     try:
-        holds(draw)
+        with np.errstate(all="ignore"):
+            holds(draw)
     except Exception as error:
         if isinstance(error, ValueError) and str(error).startswith("case: "):
             raise

@@ -1,0 +1,58 @@
+"""All mutants by name, and a script that prints which law finds which: ``python tests/testing/mutants.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import mutant_layers
+import mutant_losses
+import mutant_optimizers
+import mutant_others
+
+from fnnet import testing
+
+ESCAPE: dict[str, str] = {}
+
+
+class Mutant(NamedTuple):
+    make: Callable[[str], Any]
+    fault: str
+
+
+FAMILIES = {
+    make: faults
+    for module in (mutant_layers, mutant_losses, mutant_optimizers, mutant_others)
+    for make, faults in module.FAULTS.items()
+}
+SOUND = {make.__name__.removeprefix("of_"): make for make in FAMILIES}
+MUTANTS = {
+    f"{make.__name__.removeprefix('of_')}: {fault}": Mutant(make, fault)
+    for make, faults in FAMILIES.items()
+    for fault in faults
+}
+
+
+def found_by(mutant, profile=testing.CI):
+    """Return the law that a check finds broken first, None if it finds none."""
+    for verdict in testing.verdicts_of(mutant.make(mutant.fault), profile=profile):
+        if verdict.error is not None:
+            return verdict.law
+    return None
+
+
+def main():
+    import time
+
+    print("| mutant | found by |\n| --- | --- |")
+    escaped = 0
+    for name, mutant in MUTANTS.items():
+        start = time.perf_counter()
+        law = found_by(mutant)
+        escaped += law is None
+        print(f"| {name} | {law or 'none: ' + ESCAPE.get(name, '')} | {time.perf_counter() - start:.1f}", flush=True)
+    print(f"\n{len(MUTANTS) - escaped} of {len(MUTANTS)} are found")
+
+
+if __name__ == "__main__":
+    main()

@@ -29,7 +29,7 @@ from fnnet.testing.subjects import LayerSubject
 Holds: TypeAlias = Callable[[Draw], None]
 
 MODES = (False, True)
-BATCHES = ((2,), (), (3, 2), (0,))
+BATCHES = ((3, 2), (2,), (1,), (), (0,))  # the first is the largest
 INPUTS = 8  # of which one must let a parameter matter
 TRIALS = 4096  # keys that a mean is taken over
 
@@ -175,26 +175,30 @@ def one_trace_serves_all_values(subject: LayerSubject) -> Holds:
 def leading_axes_are_batch(subject: LayerSubject) -> Holds:
     """apply(stack of x) = stack of apply(x), at inference; of no, one, or many axes, and of an empty batch."""
     apply = applied(subject, train=False)
+    single = jax.jit(apply)
 
     def holds(draw: Draw) -> None:
         params, state = drawn(draw, subject)
-        batch, key = draw.choose("batch", BATCHES), draw.key()
-        x = draw.like("x", subject.x, batch=batch)
-        one = jax.eval_shape(lambda x: apply(params, state, x, key)[0], subject.x)
-        whole = apply(params, state, x, key)[0]
-        expected = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*batch, *leaf.shape[1:]), leaf.dtype), one)
-        assert_shapes_alike("the output of a batch", whole, expected)
-        if 0 in batch:
-            return
-        single = jax.jit(lambda x: apply(params, state, x, key)[0])
-        flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(batch) :]), x)
-        count = int(np.prod(batch))
-        rows = [single(jax.tree.map(lambda leaf, row=row: leaf[row], flat)) for row in range(count)]
+        key, x = draw.key(), draw.like("x", subject.x, batch=BATCHES[0])
+        flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(BATCHES[0]) :]), x)
+        count = int(np.prod(BATCHES[0]))
+        rows = [single(params, state, _row(flat, row), key)[0] for row in range(count)]
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
-        shaped = jax.tree.map(lambda leaf: leaf.reshape(*batch, *leaf.shape[1:]), stacked)
-        assert_alike("apply of the whole batch", whole, shaped)
+        for batch in BATCHES:
+            some = int(np.prod(batch))
+            given, expected = (_reshaped(value, some, batch) for value in (flat, stacked))
+            assert_alike(f"apply of a batch of shape {batch}", apply(params, state, given, key)[0], expected)
 
     return holds
+
+
+def _row(value: PyTree, row: int) -> PyTree:
+    return jax.tree.map(lambda leaf: leaf[row], value)
+
+
+def _reshaped(value: PyTree, count: int, batch: tuple[int, ...]) -> PyTree:
+    """Return the first rows in the shape of a batch."""
+    return jax.tree.map(lambda leaf: leaf[:count].reshape(*batch, *leaf.shape[1:]), value)
 
 
 @law(lambda subject: not subject.couples)
@@ -275,6 +279,24 @@ def keys_matter_where_they_are_needed(subject: LayerSubject) -> Holds:
         outputs = [apply(params, state, x, jax.random.key(seed + n))[0] for n in range(20)]
         if all(_equal(y, outputs[0]) for y in outputs):
             raise DifferenceError("outputs of 20 keys", "all the same", "some that differ")
+
+    return holds
+
+
+@law(needs_key)
+def examples_are_drawn_apart(subject: LayerSubject) -> Holds:
+    """Where training needs a key: of examples that are alike, for some of 20 keys not all outputs are."""
+    apply = jax.jit(applied(subject, train=True))
+
+    def holds(draw: Draw) -> None:
+        params, state = drawn(draw, subject)
+        x, seed = draw.like("x", subject.x, SMOOTH), draw.seed("key")
+        alike = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:1], leaf.shape), x)
+        for n in range(20):
+            y = apply(params, state, alike, jax.random.key(seed + n))[0]
+            if not _equal(y, jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:1], leaf.shape), y)):
+                return
+        raise DifferenceError("the outputs of examples that are alike, for 20 keys", "all alike", "some that differ")
 
     return holds
 
@@ -547,6 +569,7 @@ LAWS: tuple[Law, ...] = (
     vmap_is_a_loop,
     inference_knows_no_key,
     keys_matter_where_they_are_needed,
+    examples_are_drawn_apart,
     keys_do_not_matter_where_none_is_needed,
     training_is_inference_without_key_or_state,
     the_mean_over_keys_is_inference,

@@ -150,6 +150,19 @@ def the_truth_has_the_least_loss(subject: LossSubject) -> Holds:
     return holds
 
 
+@law(lambda subject: subject.truth is not None)
+def the_truth_has_a_finite_gradient(subject: LossSubject) -> Holds:
+    """∇loss(p, t) at p = truth(t) is finite."""
+    slope = jax.jit(jax.grad(lambda prediction, target: subject.loss(prediction, target).sum()))
+
+    def holds(draw: Draw) -> None:
+        _, target = drawn(draw, subject)
+        assert subject.truth is not None
+        assert_finite("the gradient at the truth", slope(subject.truth(target), target))
+
+    return holds
+
+
 @law(lambda subject: subject.truth is not None and subject.convex)
 def the_gradient_points_away_from_the_truth(subject: LossSubject) -> Holds:
     """⟨∇loss(p, t), p − truth(t)⟩ ≥ loss(p, t) − loss(truth(t), t): a convex loss lies above its tangents."""
@@ -270,6 +283,7 @@ LAWS: tuple[Law, ...] = (
     one_trace_serves_all_values,
     it_is_never_below_its_least,
     the_truth_has_the_least_loss,
+    the_truth_has_a_finite_gradient,
     the_gradient_points_away_from_the_truth,
     gradients_are_slopes,
     extremes_are_finite,

@@ -117,6 +117,8 @@ def batch_norm(fault=""):
         spread = jnp.sqrt(var) + eps if fault == "ε outside the root" else jnp.sqrt(var + eps)
         y = (x - across(mean, x)) / across(spread, x) * across(params["scale"], x) + across(params["bias"], x)
         if train or fault == "the state moves at inference":
+            if fault == "the state moves at inference":
+                mean, var = x.mean(axes), x.var(axes)
             old = 1 - momentum if fault == "the momentum is of the new" else momentum
             if fault == "the variance is not kept":
                 var = state["var"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -77,6 +77,7 @@ SMOOTH = ("distinct", "normal")  # no ties, and nothing at a kink but by chance
 SEEDS = 2**16
 
 
+@runtime_checkable
 class Source(Protocol):
     """Where the parts of a case come from: a search, or a case that is repeated."""
 

@@ -85,7 +85,7 @@ def quickly_compiled():
 
 
 # Where networks are put to use, or compiled programs are run for a moment.
-QUICK_ROOMS = {"cli", "data", "documents", "inspection", "layouts", "nets", "plotting", "studies", "sweeps"}
+QUICK_ROOMS = {"cli", "data", "documents", "inspection", "layouts", "nets", "plotting", "studies", "sweeps", "testing"}
 
 
 @pytest.fixture(autouse=True)

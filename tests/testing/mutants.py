@@ -1,7 +1,4 @@
-"""All mutants by name, and a script that prints which law finds which: ``python tests/testing/mutants.py``.
-
-The table is kept in docs/mutants.md, after its first paragraph.
-"""
+"""All mutants by name, and a script that prints which law finds which: ``python tests/testing/mutants.py``."""
 
 from __future__ import annotations
 

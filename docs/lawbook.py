@@ -43,18 +43,14 @@ fit, `fn.testing.check_layer(layer, x, laws="jit_is_eager")` one. An error names
 
 def kit(root: pathlib.Path) -> list[str]:
     """Return the tables of the laws that ``fn.testing`` asks: a line a law, read from the source."""
-    parts = [KIT]
+    kinds: dict[str, list[str]] = {}
     for path in sorted((root / "fnnet" / "testing").glob("*_laws.py")):
-        kinds: dict[str, list[str]] = {}
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and any(_is_law(decorator) for decorator in node.decorator_list):
                 kind = ast.unparse(node.args.args[0].annotation or ast.Constant("")).removesuffix("Subject").lower()
                 kinds.setdefault(kind, []).append(_row(node))
-        for kind, rows in kinds.items():
-            parts.append(
-                f"### Of a {kind}: `fn.testing.check_{kind}`\n\n| law | what it says |\n| --- | --- |\n" + "".join(rows)
-            )
-    return parts
+    head = "### Of a {0}: `fn.testing.check_{0}`\n\n| law | what it says |\n| --- | --- |\n"
+    return [KIT, *(head.format(kind) + "".join(rows) for kind, rows in kinds.items())]
 
 
 def _is_law(decorator: ast.expr) -> bool:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fnnet.cli.examining import app
-from fnnet.core import Layer
+from fnnet.core import Layer, Metric
 from fnnet.errors import ReadError
 
 __all__ = ["app"]
@@ -87,11 +87,11 @@ def _loaded(what: str) -> Any:
 def _of_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise ReadError(str(path), "is no file", "check the path.")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"fnnet laws of {path.stem}", path)  # no module is hidden by it
     assert spec is not None  # its name ends in .py
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
+    sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
     except Exception as error:
@@ -115,10 +115,14 @@ def _subjects(what: str, thing: Any, shape: str | None) -> dict[str, Any]:
     from fnnet import testing
 
     if isinstance(thing, Mapping):
+        for name, subject in thing.items():
+            if type(subject) not in testing.KINDS:
+                problem = f"has {type(subject).__name__} at {name!r}, expected subjects of fnnet.testing"
+                raise ReadError(what, problem, "name each by its kind, as testing.layer_subject(layer, x).")
         return {str(name): subject for name, subject in thing.items()}
     if type(thing) in testing.KINDS:
         return {what: thing}
-    if not isinstance(thing, Layer) and callable(getattr(thing, "update", None)):
+    if not isinstance(thing, Layer | Metric) and callable(getattr(thing, "update", None)):
         return {what: testing.optimizer_subject(thing)}
     if shape is None:
         fix = (

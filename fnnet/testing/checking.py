@@ -13,7 +13,7 @@ from fnnet.core import Metric, Task
 from fnnet.errors import DataError
 from fnnet.sampling import Sampler
 from fnnet.testing.drawing import Case
-from fnnet.testing.kinds import kind_of
+from fnnet.testing.kinds import Kind, kind_of
 from fnnet.testing.searching import CI, Law, LawError, Profile, ask, repeat
 from fnnet.testing.subjects import (
     LayerSubject,
@@ -171,7 +171,7 @@ def verdicts_of(
         elif not law.fits(subject):
             yield Verdict(law.name, "not asked")
         else:
-            yield _asked(where, law, subject, case, profile, f"fn.testing.check_{kind.name}({kind.arguments}")
+            yield _asked(where, law, subject, case, profile, _call(kind, subject))
 
 
 def check_excuses(where: str, excused: Mapping[str, str] | None, laws: Sequence[Law]) -> dict[str, str]:
@@ -183,6 +183,18 @@ def check_excuses(where: str, excused: Mapping[str, str] | None, laws: Sequence[
         if not isinstance(reason, str) or not reason.strip():
             raise ValueError(f"{where}: the law {name!r} is excused without a reason; give it as text")
     return dict(excused or {})
+
+
+def _call(kind: Kind, subject: Any) -> str:
+    """Return the call of the check in words, open, with what was declared: functions and the like by their names."""
+    declared = subject._asdict().items()
+    defaults = subject._field_defaults
+    facts = [(name, value) for name, value in declared if name in defaults and value is not defaults[name]]
+    words = [
+        f", {name}={value!r}" if isinstance(value, bool | int | float | str) else f", {name}={name}"
+        for name, value in facts
+    ]
+    return f"fn.testing.check_{kind.name}({kind.arguments}{''.join(words)}"
 
 
 def _asked(where: str, law: Law, subject: Any, case: Case | None, profile: Profile, again: str) -> Verdict:

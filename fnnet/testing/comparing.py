@@ -60,6 +60,11 @@ def assert_same(what: str, got: PyTree, expected: PyTree) -> None:
             raise DifferenceError(_at(what, path), shown(a), shown(b))
 
 
+def equal(a: PyTree, b: PyTree) -> bool:
+    """Whether the arrays of two pytrees of one structure are equal to the bit."""
+    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+
 def assert_shapes_alike(what: str, got: PyTree, expected: PyTree, *, dtypes: bool = True) -> None:
     """Raise DifferenceError unless both are of one structure, of shapes and, with `dtypes`, dtypes."""
     check = chex.assert_trees_all_equal_shapes_and_dtypes if dtypes else chex.assert_trees_all_equal_shapes

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from fnnet.testing.comparing import DifferenceError, assert_alike, assert_same, assert_shapes_alike, shown
 from fnnet.testing.drawing import Draw
-from fnnet.testing.searching import Law, law
+from fnnet.testing.searching import Holds, Law, law
 from fnnet.testing.subjects import SamplerSubject, TransformSubject
-
-Holds: TypeAlias = Callable[[Draw], None]
 
 SIZES = ((8, 4), (7, 3), (5, 5), (9, 2))  # rows, and those of a batch
 

@@ -109,11 +109,6 @@ class Draw:
         """Return a random key."""
         return jax.random.key(self.seed(name))
 
-    def array(self, name: str, shape: tuple[int, ...], kinds: Sequence[str] = TAME, dtype: Any = np.float32) -> Array:
-        """Return an array of one of the kinds."""
-        kind, seed = self.choose(name, kinds), self.seed(f"{name} seed")
-        return jnp.asarray(VALUES[kind](np.random.default_rng(seed), shape), dtype)
-
     def like(
         self, name: str, tree: PyTree, kinds: Sequence[str] = TAME, *, batch: tuple[int, ...] | None = None
     ) -> PyTree:
@@ -146,6 +141,10 @@ class Draw:
         return jax.tree.map(one, tree)
 
 
+class CaseError(ValueError):
+    """A case that is to be repeated is none of the law's."""
+
+
 class Repeated:
     """The parts of a case that is given."""
 
@@ -153,21 +152,21 @@ class Repeated:
         self.given = dict(case)
 
     def choose(self, name: str, options: Sequence[Any]) -> Any:
-        """Return the option that the case has; ValueError if it has none or another."""
+        """Return the option that the case has; CaseError if it has none or another."""
         value = self._part(name)
         value = tuple(value) if isinstance(value, list) else value
         if value not in options:
-            raise ValueError(f"case: {name!r} must be one of {list(options)}, got {value!r}")
+            raise CaseError(f"case: {name!r} must be one of {list(options)}, got {value!r}")
         return value
 
     def seed(self, name: str) -> int:
         """Return the seed that the case has."""
         value = self._part(name)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < SEEDS:
-            raise ValueError(f"case: {name!r} must be a whole number from 0 to {SEEDS - 1}, got {value!r}")
+            raise CaseError(f"case: {name!r} must be a whole number from 0 to {SEEDS - 1}, got {value!r}")
         return value
 
     def _part(self, name: str) -> Any:
         if name not in self.given:
-            raise ValueError(f"case: needs {name!r}, has {', '.join(map(repr, self.given)) or 'nothing'}")
+            raise CaseError(f"case: needs {name!r}, has {', '.join(map(repr, self.given)) or 'nothing'}")
         return self.given[name]

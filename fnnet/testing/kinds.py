@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fnnet.testing import data_laws, layer_laws, loss_laws, metric_laws, optimizer_laws, run_laws, schedule_laws
+from fnnet.testing import (
+    data_laws,
+    layer_laws,
+    layer_number_laws,
+    loss_laws,
+    metric_laws,
+    optimizer_laws,
+    run_laws,
+    schedule_laws,
+)
 from fnnet.testing.searching import Law
 from fnnet.testing.subjects import (
     LayerSubject,
@@ -27,7 +36,7 @@ class Kind(NamedTuple):
 
 
 KINDS: dict[type, Kind] = {
-    LayerSubject: Kind("layer", layer_laws.LAWS, "layer, x"),
+    LayerSubject: Kind("layer", (*layer_laws.LAWS, *layer_number_laws.LAWS), "layer, x"),
     LossSubject: Kind("loss", loss_laws.LAWS, "loss, prediction, target"),
     OptimizerSubject: Kind("optimizer", optimizer_laws.LAWS, "optimizer, params"),
     ScheduleSubject: Kind("schedule", schedule_laws.LAWS, "schedule, steps"),

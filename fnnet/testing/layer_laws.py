@@ -1,9 +1,8 @@
-"""Laws of layers: of any pure pair (init, apply)."""
+"""Laws of layers: what init and apply do with shapes, batches, keys, modes and state."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,62 +10,21 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from fnnet import tree
-from fnnet.errors import KeyMissingError
 from fnnet.testing.comparing import (
     DifferenceError,
     assert_alike,
-    assert_finite,
     assert_same,
     assert_shapes_alike,
+    equal,
     shown,
 )
-from fnnet.testing.drawing import NASTY, SMOOTH, Draw
-from fnnet.testing.precision import doubles, floats, is_float, slopes, weighed, x64
-from fnnet.testing.saving import written_and_read
-from fnnet.testing.searching import Law, law
+from fnnet.testing.drawing import SMOOTH, Draw
+from fnnet.testing.layer_cases import MODES, applied, drawn, has_state, needs_key
+from fnnet.testing.searching import Holds, Law, law
 from fnnet.testing.subjects import LayerSubject
 
-Holds: TypeAlias = Callable[[Draw], None]
-
-MODES = (False, True)
 BATCHES = ((3, 2), (2,), (1,), (), (0,))  # the first is the largest
-INPUTS = 8  # of which one must let a parameter matter
 TRIALS = 4096  # keys that a mean is taken over
-
-
-def drawn(draw: Draw, subject: LayerSubject) -> tuple[PyTree, PyTree]:
-    """Return parameters and state: those of init, the parameters moved, so that no bias stays zero."""
-    params, state = subject.layer.init(draw.key("init key"), subject.x)
-    return draw.moved("move", params), state
-
-
-def applied(subject: LayerSubject, train: bool) -> Callable[..., Any]:
-    """Return ``apply`` as a function of (params, state, x, key), the last of which inference is not given."""
-
-    def apply(params: PyTree, state: PyTree, x: Any, key: Array) -> Any:
-        return subject.layer.apply(params, state, x, **({"key": key, "train": True} if train else {}))
-
-    return apply
-
-
-def needs_key(subject: LayerSubject) -> bool:
-    """Whether training without a key is an error that says so."""
-    params, state = jax.eval_shape(lambda: subject.layer.init(jax.random.key(0), subject.x))
-    try:
-        jax.eval_shape(lambda p, s, x: subject.layer.apply(p, s, x, train=True), params, state, subject.x)
-    except KeyMissingError:
-        return True
-    return False
-
-
-def has_floats(subject: LayerSubject) -> bool:
-    """Whether the input has a floating-point array."""
-    return any(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(subject.x))
-
-
-def has_state(subject: LayerSubject) -> bool:
-    """Whether there is state."""
-    return bool(jax.tree.leaves(jax.eval_shape(lambda: subject.layer.init(jax.random.key(0), subject.x)[1])))
 
 
 @law()
@@ -243,15 +201,12 @@ def vmap_is_a_loop(subject: LayerSubject) -> Holds:
         params, state = drawn(draw, subject)
         others, key = draw.moved("second move", params), draw.key()
         both = [(params, draw.like("x", subject.x)), (others, draw.like("second x", subject.x))]
-        whole = mapped(*_with_state(jax.tree.map(lambda a, b: jnp.stack([a, b]), *both), state), key)[0]
+        each_params, each_x = jax.tree.map(lambda a, b: jnp.stack([a, b]), *both)
+        whole = mapped(each_params, state, each_x, key)[0]
         rows = [single(p, state, x, key)[0] for p, x in both]
         assert_alike("vmap(apply)", whole, jax.tree.map(lambda a, b: jnp.stack([a, b]), *rows))
 
     return holds
-
-
-def _with_state(pair: tuple[Any, Any], state: PyTree) -> tuple[Any, Any, Any]:
-    return pair[0], state, pair[1]
 
 
 @law()
@@ -277,7 +232,8 @@ def keys_matter_where_they_are_needed(subject: LayerSubject) -> Holds:
         params, state = drawn(draw, subject)
         x, seed = draw.like("x", subject.x, SMOOTH), draw.seed("key")
         outputs = [apply(params, state, x, jax.random.key(seed + n))[0] for n in range(20)]
-        if all(_equal(y, outputs[0]) for y in outputs):
+        assert_same("the output of the same key", apply(params, state, x, jax.random.key(seed))[0], outputs[0])
+        if all(equal(y, outputs[0]) for y in outputs):
             raise DifferenceError("outputs of 20 keys", "all the same", "some that differ")
 
     return holds
@@ -294,7 +250,7 @@ def examples_are_drawn_apart(subject: LayerSubject) -> Holds:
         alike = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:1], leaf.shape), x)
         for n in range(20):
             y = apply(params, state, alike, jax.random.key(seed + n))[0]
-            if not _equal(y, jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:1], leaf.shape), y)):
+            if not equal(y, jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:1], leaf.shape), y)):
                 return
         raise DifferenceError("the outputs of examples that are alike, for 20 keys", "all alike", "some that differ")
 
@@ -354,206 +310,15 @@ def the_mean_over_keys_is_inference(subject: LayerSubject) -> Holds:
 
 @law(has_state)
 def state_changes_in_training(subject: LayerSubject) -> Holds:
-    """Training changes the state for some x, the same in two halves of what it is split into by jit or not."""
+    """Where there is state, apply(p, s, x, train=True) gives another, for x of distinct numbers."""
 
     def holds(draw: Draw) -> None:
         params, state = drawn(draw, subject)
         x, key = draw.like("x", subject.x, SMOOTH), draw.key()
-        if _equal(applied(subject, True)(params, state, x, key)[1], state):
+        if equal(applied(subject, True)(params, state, x, key)[1], state):
             raise DifferenceError("the state after training", "as it was", "some change")
 
     return holds
-
-
-@law(has_floats)
-def dtype_is_that_of_the_input(subject: LayerSubject) -> Holds:
-    """Parameters and outputs have the dtype of x: bfloat16, float16, float32."""
-
-    def holds(draw: Draw) -> None:
-        dtype = draw.choose("dtype", ("bfloat16", "float16", "float32"))
-        x = jax.tree.map(lambda v: v.astype(dtype) if jnp.issubdtype(v.dtype, jnp.floating) else v, subject.x)
-        params, state = jax.eval_shape(lambda: subject.layer.init(jax.random.key(0), x))
-        y = jax.eval_shape(applied(subject, True), params, state, x, jax.random.key(0))[0]
-        for what, found in (("parameters", params), ("y", y)):
-            for path, leaf in tree.flatten(found).items():
-                if jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.dtype != dtype:
-                    raise DifferenceError(f"dtype of {what}, at {path}", str(leaf.dtype), dtype)
-
-    return holds
-
-
-@law()
-def gradients_are_slopes(subject: LayerSubject) -> Holds:
-    """d/dt L(p + t u, x + t v) at 0 = (L(h) - L(-h)) / 2h, forward and reverse, in float64, in both modes."""
-    applies = [applied(subject, train) for train in MODES]
-    found = [slopes(lambda at, state, key, apply=apply: apply(at[0], state, at[1], key)[0]) for apply in applies]
-
-    def holds(draw: Draw) -> None:
-        with x64():
-            train = draw.choose("train", MODES)
-            params, state = drawn(draw, subject)
-            x, key = draw.like("x", subject.x, SMOOTH), draw.key()
-            at = doubles((params, x))
-            along = jax.tree.map(jnp.zeros_like, at)
-            along = draw.moved("direction", along, 1.0)
-            reverse, forward, difference, size = found[train](at, along, doubles(state), key)
-            for way, slope in (("reverse", reverse), ("forward", forward)):
-                if not np.isclose(slope, difference, rtol=1e-5, atol=1e-7 * max(1.0, float(size))):
-                    raise DifferenceError(f"the slope in {way} mode", shown(slope), shown(difference))
-
-    return holds
-
-
-@law(lambda subject: bool(_float_paths(subject)))
-def every_parameter_matters(subject: LayerSubject) -> Holds:
-    """The gradient by each array of parameters is not zero everywhere, for some x of a few, in training."""
-    apply = applied(subject, train=True)
-
-    @jax.jit
-    def slope(params: PyTree, state: PyTree, x: Any, key: Array) -> PyTree:
-        return jax.grad(lambda params: weighed(apply(params, state, x, key)[0]))(params)
-
-    def holds(draw: Draw) -> None:
-        params, state = drawn(draw, subject)
-        seed = draw.seed("key")
-        seen = dict.fromkeys(tree.flatten(params), 0.0)
-        several = draw.like("x", subject.x, SMOOTH, batch=(INPUTS, *jax.tree.leaves(subject.x)[0].shape[:1]))
-        for turn in range(INPUTS):
-            x = jax.tree.map(lambda leaf, turn=turn: leaf[turn], several)
-            for path, leaf in tree.flatten(slope(params, state, x, jax.random.key(seed + turn))).items():
-                seen[path] = max(seen[path], float(np.abs(leaf).max(initial=0.0)))
-            if all(seen.values()):
-                return
-        dead = [path for path, largest in seen.items() if not largest]
-        raise DifferenceError(f"the gradient by {', '.join(dead)}", f"0 for {INPUTS} inputs", "some other number")
-
-    return holds
-
-
-@law()
-def finite_inputs_give_numbers(subject: LayerSubject) -> Holds:
-    """apply(p, s, x) is not nan for finite x: ±0, subnormal, equal, nearly equal, and up to 1e4."""
-    applies = [jax.jit(applied(subject, train)) for train in MODES]
-
-    def holds(draw: Draw) -> None:
-        params, state = drawn(draw, subject)
-        train, x, key = draw.choose("train", MODES), draw.like("x", subject.x, NASTY), draw.key()
-        y, after = applies[train](params, state, x, key)
-        for path, leaf in tree.flatten({"y": y, "state": after}).items():
-            if np.isnan(np.asarray(leaf, np.float64)).any():
-                raise DifferenceError(f"nan, at {path}", shown(leaf), "numbers")
-
-    return holds
-
-
-@law(has_floats)
-def finite_values_have_finite_gradients(subject: LayerSubject) -> Holds:
-    """Where apply(x) is finite, for ±0, subnormal, equal, nearly equal and large x, so are its gradients."""
-    apply = applied(subject, train=True)
-
-    @jax.jit
-    def both(params: PyTree, state: PyTree, x: Any, key: Array) -> tuple[PyTree, PyTree]:
-        def loss(params: PyTree, numbers: list[Array]) -> tuple[Array, PyTree]:
-            y = apply(params, state, _with_floats(x, numbers), key)[0]
-            return sum((jnp.sum(leaf) for leaf in jax.tree.leaves(y) if is_float(leaf)), jnp.zeros(())), y
-
-        slopes, y = jax.grad(loss, (0, 1), has_aux=True)(params, floats(x))
-        return y, slopes
-
-    def holds(draw: Draw) -> None:
-        params, state = drawn(draw, subject)
-        y, slopes = both(params, state, draw.like("x", subject.x, NASTY), draw.key())
-        if all(np.isfinite(np.asarray(leaf, np.float64)).all() for leaf in jax.tree.leaves(y)):
-            assert_finite("the gradient by (parameters, x)", slopes)
-
-    return holds
-
-
-@law(lambda subject: bool(subject.symmetries))
-def symmetries_hold(subject: LayerSubject) -> Holds:
-    """apply(g x) = g' apply(x) for each symmetry that is declared."""
-    apply = jax.jit(applied(subject, train=False))
-    named = {symmetry.name: symmetry for symmetry in subject.symmetries}
-
-    def holds(draw: Draw) -> None:
-        params, state = drawn(draw, subject)
-        symmetry, seed = named[draw.choose("symmetry", tuple(named))], draw.seed("change")
-        x, key = draw.like("x", subject.x, SMOOTH), draw.key()
-        y, changed = (apply(params, state, v, key)[0] for v in (x, symmetry.on_input(np.random.default_rng(seed), x)))
-        expected = y if symmetry.on_output is None else symmetry.on_output(np.random.default_rng(seed), y)
-        assert_alike(f"the output after a {symmetry.name}", changed, expected, rtol=1e-4)
-
-    return holds
-
-
-@law(lambda subject: subject.lipschitz is not None)
-def distances_grow_no_more_than_declared(subject: LayerSubject) -> Holds:
-    """‖apply(x) − apply(x')‖ ≤ L ‖x − x'‖, with the parameters of init."""
-    apply = jax.jit(applied(subject, train=False))
-
-    def holds(draw: Draw) -> None:
-        params, state = subject.layer.init(draw.key("init key"), subject.x)
-        near = draw.choose("distance", (1.0, 1e-2))
-        x, key = draw.like("x", subject.x, SMOOTH), draw.key()
-        other = draw.moved("other", x, near)
-        a, b = (apply(params, state, v, key)[0] for v in (x, other))
-        apart, allowed = _distance(a, b), (subject.lipschitz or 0.0) * _distance(x, other)
-        if apart > allowed * (1 + 1e-4) + 1e-6:
-            raise DifferenceError("‖y − y'‖", f"{apart:.6g}", f"at most {allowed:.6g}")
-
-    return holds
-
-
-@law()
-def what_is_saved_is_loaded(subject: LayerSubject) -> Holds:
-    """Parameters and state written to a file of arrays and read again give the same output."""
-
-    def holds(draw: Draw) -> None:
-        params, state = drawn(draw, subject)
-        x = draw.like("x", subject.x)
-        again = written_and_read((params, state))
-        expected = subject.layer.apply(params, state, x)[0]
-        assert_same("the output of what was read", subject.layer.apply(*again, x)[0], expected)
-
-    return holds
-
-
-@law(lambda subject: subject.reference is not None)
-def it_is_its_reference(subject: LayerSubject) -> Holds:
-    """apply(p, s, x) = the reference in float64, and in training what needs no key too."""
-    modes = (False,) if needs_key(subject) else MODES
-    compiled = {train: jax.jit(applied(subject, train)) for train in modes}
-
-    def holds(draw: Draw) -> None:
-        params, state = drawn(draw, subject)
-        train, x, key = draw.choose("train", modes), draw.like("x", subject.x), draw.key()
-        wide = [
-            jax.tree.map(lambda v: np.asarray(v, np.float64 if is_float(v) else None), v) for v in (params, state, x)
-        ]
-        assert subject.reference is not None
-        expected = subject.reference(wide[0], wide[1], wide[2], train)
-        assert_alike("(y, state)", compiled[train](params, state, x, key), expected, rtol=2e-5, atol=2e-6)
-
-    return holds
-
-
-def _with_floats(value: PyTree, numbers: list[Array]) -> PyTree:
-    rest = iter(numbers)
-    return jax.tree.map(lambda leaf: next(rest) if is_float(leaf) else leaf, value)
-
-
-def _float_paths(subject: LayerSubject) -> list[str]:
-    params = jax.eval_shape(lambda: subject.layer.init(jax.random.key(0), subject.x)[0])
-    return [path for path, leaf in tree.flatten(params).items() if is_float(leaf)]
-
-
-def _equal(a: PyTree, b: PyTree) -> bool:
-    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
-
-
-def _distance(a: PyTree, b: PyTree) -> float:
-    pairs = zip(floats(a), floats(b), strict=True)
-    return float(np.sqrt(sum(np.square(np.asarray(x, np.float64) - np.asarray(y, np.float64)).sum() for x, y in pairs)))
 
 
 LAWS: tuple[Law, ...] = (
@@ -574,13 +339,4 @@ LAWS: tuple[Law, ...] = (
     training_is_inference_without_key_or_state,
     the_mean_over_keys_is_inference,
     state_changes_in_training,
-    dtype_is_that_of_the_input,
-    gradients_are_slopes,
-    every_parameter_matters,
-    finite_inputs_give_numbers,
-    finite_values_have_finite_gradients,
-    symmetries_hold,
-    distances_grow_no_more_than_declared,
-    what_is_saved_is_loaded,
-    it_is_its_reference,
 )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,11 +16,9 @@ from fnnet.testing.comparing import (
     shown,
 )
 from fnnet.testing.drawing import SMOOTH, TAME, Draw
-from fnnet.testing.precision import doubles, is_float, slopes, x64
-from fnnet.testing.searching import Law, law
+from fnnet.testing.precision import doubles, in_numpy, is_float, slopes, x64
+from fnnet.testing.searching import Holds, Law, law
 from fnnet.testing.subjects import LossSubject
-
-Holds: TypeAlias = Callable[[Draw], None]
 
 EXTREME = ("zeros", "constant", "near-equal", "signed zeros", "subnormal", "tiny", "large", "mixed")
 
@@ -268,7 +263,7 @@ def it_is_its_reference(subject: LossSubject) -> Holds:
 
     def holds(draw: Draw) -> None:
         prediction, target = drawn(draw, subject)
-        wide = jax.tree.map(lambda v: np.asarray(v, np.float64) if is_float(v) else np.asarray(v), (prediction, target))
+        wide = in_numpy((prediction, target))
         assert subject.reference is not None
         assert_alike("the loss", compiled(prediction, target), subject.reference(*wide), rtol=1e-5, atol=2e-6)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import reduce
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +12,9 @@ from jaxtyping import Array, PyTree
 
 from fnnet.testing.comparing import DifferenceError, assert_alike, assert_same, assert_shapes_alike, shown
 from fnnet.testing.drawing import Draw
-from fnnet.testing.precision import is_float
-from fnnet.testing.searching import Law, law
+from fnnet.testing.precision import in_numpy
+from fnnet.testing.searching import Holds, Law, law
 from fnnet.testing.subjects import MetricSubject
-
-Holds: TypeAlias = Callable[[Draw], None]
 
 KINDS = ("distinct", "normal", "zeros", "ones")
 
@@ -214,9 +211,7 @@ def it_is_its_reference(subject: MetricSubject) -> Holds:
         prediction, target = drawn(draw, subject)
         weight = weights(draw, subject) if draw.choose("weighted", (False, True)) else ()
         assert subject.reference is not None
-        p, t = (
-            jax.tree.map(lambda v: np.asarray(v, np.float64 if is_float(v) else None), v) for v in (prediction, target)
-        )
+        p, t = in_numpy((prediction, target))
         expected = subject.reference(p, t, np.asarray(weight[0], np.float64) if weight else None)
         found = value(subject, updated(subject, (prediction, target, *weight)))
         assert_alike("the value", found, np.asarray(expected), rtol=1e-5, atol=2e-6)

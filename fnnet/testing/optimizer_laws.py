@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,11 +22,9 @@ from fnnet.testing.comparing import (
 from fnnet.testing.drawing import Draw
 from fnnet.testing.precision import doubles, x64
 from fnnet.testing.saving import written_and_read
-from fnnet.testing.searching import Law, law
+from fnnet.testing.searching import Holds, Law, law
 from fnnet.testing.subjects import OptimizerSubject
 from fnnet.transforms import accumulate, freeze, hyperparams, with_hyperparams
-
-Holds: TypeAlias = Callable[[Draw], None]
 
 STEPS = 12
 GRADIENTS = ("normal", "zeros", "ones", "one-hot", "constant")

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PyTree
 
 STEP = 1e-6  # of the differences
@@ -29,6 +30,11 @@ def is_float(leaf: Any) -> bool:
 def doubles(value: PyTree) -> PyTree:
     """Return the floating-point arrays of `value` as float64, the others as they are."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64) if is_float(leaf) else leaf, value)
+
+
+def in_numpy(value: PyTree) -> PyTree:
+    """Return the arrays of `value` in NumPy, the floating-point ones as float64: what a reference is given."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64 if is_float(leaf) else None), value)
 
 
 def floats(value: PyTree) -> list[Array]:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import PyTree
 
 from fnnet import training
 from fnnet.fitting import fit
-from fnnet.testing.comparing import DifferenceError, assert_alike, assert_same
+from fnnet.testing.comparing import DifferenceError, assert_alike, assert_same, equal
 from fnnet.testing.drawing import Draw
-from fnnet.testing.searching import Law, law
+from fnnet.testing.searching import Holds, Law, law
 from fnnet.testing.subjects import RunSubject
-
-Holds: TypeAlias = Callable[[Draw], None]
 
 STEPS = 6
 
@@ -64,7 +60,7 @@ def the_seed_determines_the_run(subject: RunSubject) -> Holds:
         once, again = (run(begun(subject, seed), STEPS)[0] for _ in range(2))
         assert_same("a second run", again, once)
         others = [run(begun(subject, seed + number), STEPS)[0].params for number in range(1, 5)]
-        same = [_equal(other, once.params) for other in others]
+        same = [equal(other, once.params) for other in others]
         if all(same):
             raise DifferenceError("the parameters of 5 seeds", "all the same", "some that differ")
 
@@ -96,7 +92,7 @@ def _listen(event: Any) -> None:
 
 @law()
 def evaluation_does_not_depend_on_batches(subject: RunSubject) -> Holds:
-    """evaluate and predict give the same for every batch size, and with the rows in another order."""
+    """evaluate and predict give the same for every batch size, evaluate also of the rows in another order."""
 
     def holds(draw: Draw) -> None:
         state = begun(subject, draw.seed("seed"))
@@ -104,6 +100,12 @@ def evaluation_does_not_depend_on_batches(subject: RunSubject) -> Holds:
         sizes = [draw.choose(name, (rows, 1, 3, max(1, rows - 1))) for name in ("batch", "second batch")]
         found = [training.evaluate(subject.task, state, subject.data, batch_size=size) for size in sizes]
         assert_alike("what evaluate gives", found[1], found[0])
+        turned = jax.tree.map(lambda leaf: leaf[::-1], subject.data)
+        assert_alike(
+            "what evaluate gives of the rows in another order",
+            training.evaluate(subject.task, state, turned, batch_size=sizes[0]),
+            found[0],
+        )
         outputs = [training.predict(subject.task, state, subject.data[0], batch_size=size) for size in sizes]
         assert_alike("what predict gives", outputs[1], outputs[0])
 
@@ -124,10 +126,6 @@ def vmapped_runs_are_runs(subject: RunSubject) -> Holds:
         assert_alike("the parameters", both, jax.tree.map(lambda *leaves: jnp.stack(leaves), *alone), rtol=1e-4)
 
     return holds
-
-
-def _equal(a: PyTree, b: PyTree) -> bool:
-    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
 LAWS: tuple[Law, ...] = (

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +11,8 @@ from jaxtyping import Array
 
 from fnnet.testing.comparing import DifferenceError, assert_alike, assert_same, shown
 from fnnet.testing.drawing import Draw
-from fnnet.testing.searching import Law, law
+from fnnet.testing.searching import Holds, Law, law
 from fnnet.testing.subjects import ScheduleSubject
-
-Holds: TypeAlias = Callable[[Draw], None]
 
 FAR = (2**24 + 1, 2**31 - 1)
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from fnnet.errors import FnnetError, needs_extra
-from fnnet.testing.drawing import SEEDS, Case, Draw, Repeated
+from fnnet.testing.drawing import SEEDS, Case, CaseError, Draw, Repeated
 
 with needs_extra("fn.testing", "testing"):
     import hypothesis
     import hypothesis.strategies as st
+
+
+Holds: TypeAlias = Callable[[Draw], None]
+"""Asks one case of a law, and raises if it is broken."""
 
 
 class Law(NamedTuple):
@@ -24,7 +28,7 @@ class Law(NamedTuple):
 
     name: str
     statement: str
-    prepare: Callable[[Any], Callable[[Draw], None]]
+    prepare: Callable[[Any], Holds]
     fits: Callable[[Any], bool]
 
 
@@ -53,13 +57,13 @@ class LawError(FnnetError, AssertionError):
         self.law, self.case = law.name, case
 
     def __str__(self) -> str:
-        return super().__str__().replace("\n  Fix: ", "\n  Again: ")
+        return f"{self.where}: {self.problem}\n  Again: {self.fix}"
 
 
 def law(fits: Callable[[Any], bool] = lambda subject: True) -> Callable[[Callable[..., Any]], Law]:
     """Return the decorator that makes a law of its preparing function: named as that is, stated as its docstring."""
 
-    def made(prepare: Callable[[Any], Callable[[Draw], None]]) -> Law:
+    def made(prepare: Callable[[Any], Holds]) -> Law:
         statement = " ".join((prepare.__doc__ or "").split())
         return Law(prepare.__name__, statement, prepare, fits)
 
@@ -118,9 +122,9 @@ def repeat(where: str, law: Law, subject: Any, case: Mapping[str, Any], again: s
     try:
         with np.errstate(all="ignore"):
             holds(draw)
+    except CaseError:
+        raise
     except Exception as error:
-        if isinstance(error, ValueError) and str(error).startswith("case: "):
-            raise
         raise LawError(where, law, draw.case, error, f"{again}, laws={law.name!r}, case={draw.case!r})") from error
 
 

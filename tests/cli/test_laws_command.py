@@ -15,6 +15,8 @@ descent = fn.sgd(0.1)
 falling = testing.ScheduleSubject(fn.schedules.cosine(0.1, steps=9), 9)
 table = {"falling": falling, "sampled": testing.SamplerSubject(fn.sampling.with_replacement())}
 number = 3
+share = fn.metrics.accuracy()
+numbers = {"three": 3}
 """
 
 
@@ -59,6 +61,8 @@ MISTAKES = {
     ("broken.py:x",): (1, "error: broken.py: fails when it is run (ZeroDivisionError: division by zero)"),
     ("mine.py:other",): (1, "error: mine.py: has no object 'other'\n  Fix: name one that it has: dense, descent,"),
     ("mine.py:dense",): (1, "error: mine.py:dense: is a Layer, of which an example of its input is needed"),
+    ("mine.py:share",): (1, "error: mine.py:share: is a Metric, of which an example of its input is needed"),
+    ("mine.py:numbers",): (1, "error: mine.py:numbers: has int at 'three', expected subjects of fnnet.testing"),
     ("mine.py:dense", "--input", "2,x"): (2, "expected whole numbers as 2,28,28,1, got '2,x'"),
     ("mine.py:number", "--input", "2,4"): (1, "error: mine.py:number: a layer must be a Layer or a function"),
     ("mine.py:descent", "--excuse", "jit_is_eager"): (1, "error: optimizer: the law 'jit_is_eager' is excused without"),

@@ -130,7 +130,7 @@ def binary(fault=""):
     )
 
 
-def cosine(fault=""):
+def cosine_distance(fault=""):
     def loss(a, b):
         a = wide(a)
         b = b.astype(a.dtype)
@@ -178,7 +178,7 @@ FAULTS = {
         "the negative half is left out",
         "positive and negative are exchanged",
     ),
-    cosine: (
+    cosine_distance: (
         "the length is not kept from zero",
         "the root of zero is differentiated",
         "likeness in place of distance",

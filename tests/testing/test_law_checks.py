@@ -163,8 +163,21 @@ def test_symmetries_and_bounds_are_asked_where_they_are_declared():
     with pytest.raises(testing.LawError, match="the output after a permutation of axis -1"):
         testing.check_layer(first, X, laws="symmetries_hold", symmetries=(testing.permuted(-1),))
     testing.check_layer(twice, X, laws="distances_grow_no_more_than_declared", lipschitz=2.0)
-    with pytest.raises(testing.LawError, match="‖y − y'‖"):
+    with pytest.raises(testing.LawError, match="‖y − y'‖") as caught:
         testing.check_layer(twice, X, laws="distances_grow_no_more_than_declared", lipschitz=1.9)
+    line = str(caught.value).rpartition("Again: ")[2]  # says what was declared, so that the law is asked
+    with pytest.raises(testing.LawError, match="‖y − y'‖"):
+        eval(line, {"fn": fn, "layer": twice, "x": X})
+
+
+def test_a_fix_within_the_cause_is_left_as_it_is():
+    """The fix of an error that the thing itself raised is told as that, beside the line that repeats the case."""
+
+    def apply(params, state, x, *, key=None, train=False):
+        raise fn.errors.ShapeError("mine", "is wrong", "turn it.")
+
+    with pytest.raises(testing.LawError, match=r"ShapeError: mine: is wrong\n +Fix: turn it\.\n  Again: fn\.testing"):
+        testing.check_layer(fn.Layer("mine", lambda key, x: ({}, {}), apply), X, laws="jit_is_eager")
 
 
 def test_a_law_is_excused_by_name_with_a_reason():

@@ -144,6 +144,7 @@ def check(
     Raises: LawError; ValueError for a law that is none or does not fit, and for an excuse without a reason; TypeError
     for what is no subject.
     """
+    __tracebackhide__ = True  # in what pytest shows
     verdicts = []
     for verdict in verdicts_of(subject, laws=laws, case=case, excused=excused, profile=profile):
         if verdict.error is not None:

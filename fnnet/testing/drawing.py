@@ -36,7 +36,9 @@ def _one_hot(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _distinct(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    return rng.permutation(int(np.prod(shape))).reshape(shape) / 7 - 1.03
+    """Return numbers between -2 and 2, none of them 0, that are as far apart as so many can be."""
+    count = int(np.prod(shape))
+    return 4 * (rng.permutation(count).reshape(shape) + 0.37) / max(count, 1) - 2
 
 
 def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

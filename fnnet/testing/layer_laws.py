@@ -132,15 +132,14 @@ def one_trace_serves_all_values(subject: LayerSubject) -> Holds:
 @law()
 def leading_axes_are_batch(subject: LayerSubject) -> Holds:
     """apply(stack of x) = stack of apply(x), at inference; of no, one, or many axes, and of an empty batch."""
-    apply = applied(subject, train=False)
-    single = jax.jit(apply)
+    apply = jax.jit(applied(subject, train=False))
 
     def holds(draw: Draw) -> None:
         params, state = drawn(draw, subject)
         key, x = draw.key(), draw.like("x", subject.x, batch=BATCHES[0])
         flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(BATCHES[0]) :]), x)
         count = int(np.prod(BATCHES[0]))
-        rows = [single(params, state, _row(flat, row), key)[0] for row in range(count)]
+        rows = [apply(params, state, _row(flat, row), key)[0] for row in range(count)]
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
         for batch in BATCHES:
             some = int(np.prod(batch))
@@ -212,13 +211,15 @@ def vmap_is_a_loop(subject: LayerSubject) -> Holds:
 @law()
 def inference_knows_no_key(subject: LayerSubject) -> Holds:
     """apply(p, s, x) = apply(p, s, x, key=k) for every k, and leaves the state as it is."""
+    with_key = jax.jit(lambda params, state, x, key: subject.layer.apply(params, state, x, key=key))
+    without = jax.jit(applied(subject, train=False))
 
     def holds(draw: Draw) -> None:
         params, state = drawn(draw, subject)
-        x = draw.like("x", subject.x)
-        y, after = subject.layer.apply(params, state, x)
+        x, key = draw.like("x", subject.x), draw.key()
+        y, after = without(params, state, x, key)
         assert_same("the state after inference", after, state)
-        assert_same("with a key", subject.layer.apply(params, state, x, key=draw.key())[0], y)
+        assert_same("with a key", with_key(params, state, x, key)[0], y)
 
     return holds
 
@@ -260,13 +261,13 @@ def examples_are_drawn_apart(subject: LayerSubject) -> Holds:
 @law(lambda subject: not needs_key(subject))
 def keys_do_not_matter_where_none_is_needed(subject: LayerSubject) -> Holds:
     """Where training needs no key, it ignores one."""
-    apply = jax.jit(applied(subject, train=True))
+    with_key = jax.jit(applied(subject, train=True))
+    without = jax.jit(lambda params, state, x: subject.layer.apply(params, state, x, train=True))
 
     def holds(draw: Draw) -> None:
         params, state = drawn(draw, subject)
         x = draw.like("x", subject.x)
-        without = subject.layer.apply(params, state, x, train=True)
-        assert_alike("with a key", apply(params, state, x, draw.key()), without)
+        assert_alike("with a key", with_key(params, state, x, draw.key()), without(params, state, x))
 
     return holds
 

@@ -72,6 +72,7 @@ def law(fits: Callable[[Any], bool] = lambda subject: True) -> Callable[[Callabl
 
 def ask(where: str, law: Law, subject: Any, profile: Profile, again: str) -> int:
     """Ask a law of a subject, and return of how many cases; LawError, with the simplest, if one breaks it."""
+    __tracebackhide__ = True
     holds = law.prepare(subject)
     counted = 0
     broken: list[tuple[Case, Exception]] = []

@@ -22,6 +22,7 @@ class Obligation(NamedTuple):
 
     def __call__(self) -> None:
         """Ask the law; skip the test, with the reason, if it is excused."""
+        __tracebackhide__ = True
         import pytest
 
         if self.reason:

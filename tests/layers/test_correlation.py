@@ -76,6 +76,18 @@ def test_every_formulation_is_within_its_bound(case):
             assert error < BOUNDS[formulation], (name, formulation)
 
 
+@CASES
+def test_of_no_examples_there_are_maps_too(case):
+    geometry, n, _ = case
+    x, kernel, y = drawn(case)
+    for name in MAPS:
+        args = arguments(name, x[:0], kernel, y[:0])
+        for formulation in NAMED:
+            if fits(formulation, geometry, n, jnp.float32):
+                of = partial(choosing.computed, geometry=geometry, formulation=formulation, platform="cpu")
+                assert jax.eval_shape(partial(of, name), *args).shape == exact(name, geometry, *args).shape
+
+
 @pytest.mark.parametrize("formulation", ["columns", "winograd2", "winograd4"])
 def test_the_bound_holds_for_many_features(formulation):
     geometry, (x, kernel) = Geometry((20, 20), (3, 3), (1, 1), (1, 1), ((1, 1), (1, 1))), (None, None)

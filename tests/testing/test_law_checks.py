@@ -114,7 +114,7 @@ def test_a_search_is_the_same_at_every_run_or_fresh():
     runs = []
     for profile in (testing.CI, testing.CI, testing.Profile(8, None), testing.Profile(8, None)):
         seen.clear()
-        testing.check_layer(layer, X, laws="inference_knows_no_key", profile=profile)
+        testing.check_layer(layer, X, laws="apply_is_pure", profile=profile)
         runs.append(tuple(seen))
     assert runs[0] == runs[1]
     assert runs[2] != runs[3]

@@ -38,7 +38,8 @@ def input_gradient(y: Array, kernel: Array, geometry: Geometry) -> Array:
             total = total + shifted(y, [e for _, e in taps], counts) * _along(tap, total)
         phases.append(total)
     whole = interleaved(phases, geometry)
-    return whole if geometry.groups == y.shape[-1] else whole.reshape(*whole.shape[:-1], geometry.groups, -1).sum(-1)
+    times = y.shape[-1] // geometry.groups
+    return whole if times == 1 else whole.reshape(*whole.shape[:-1], geometry.groups, times).sum(-1)
 
 
 def _repeated(x: Array, like: Array) -> Array:

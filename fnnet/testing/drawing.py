@@ -36,9 +36,9 @@ def _one_hot(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _distinct(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Return numbers between -2 and 2, none of them 0, that are as far apart as so many can be."""
+    """Return numbers between -2 and 2 as far apart as so many can be: none is 0, and no two differ by a whole number."""
     count = int(np.prod(shape))
-    return 4 * (rng.permutation(count).reshape(shape) + 0.37) / max(count, 1) - 2
+    return (1 + np.e) * (rng.permutation(count).reshape(shape) + 0.37) / max(count, 1) - 1.9
 
 
 def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

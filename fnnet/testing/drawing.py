@@ -36,7 +36,7 @@ def _one_hot(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _distinct(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Return numbers between -2 and 2 as far apart as so many can be: none is 0, and no two differ by a whole number."""
+    """Return numbers between -2 and 2, as far apart as so many can be: none 0, no two apart by a whole number."""
     count = int(np.prod(shape))
     return (1 + np.e) * (rng.permutation(count).reshape(shape) + 0.37) / max(count, 1) - 1.9
 

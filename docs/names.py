@@ -28,17 +28,22 @@ class Name(NamedTuple):
 
 @functools.cache
 def rooms(root: pathlib.Path) -> dict[str, dict[str, Name]]:
-    """Return the public names of every room, in the order of its ``__all__``."""
+    """Return the public names of every room, in the order of its ``__all__``; a module among them is a room too."""
     paths = sorted(path for path in (root / "fnnet").iterdir() if not path.stem.startswith("_"))
     stems = [path.stem for path in paths if path.suffix == ".py" or (path / "__init__.py").exists()]
-    return {room: {name: _name(root, room, name) for name in _exported(root, f"fnnet.{room}")} for room in stems}
+    within = [
+        f"{room}.{name}" for room in stems for name in _exported(root, f"fnnet.{room}") if _is_room(root, room, name)
+    ]
+    return {
+        room: {name: _name(root, room, name) for name in _exported(root, f"fnnet.{room}")} for room in stems + within
+    }
 
 
 def look_up(root: pathlib.Path, name: str) -> Name | None:
     """Return what ``fn.room.name`` or ``fn.name`` is, None if there is no such public name."""
     parts = name.split(".")
-    if parts[0] == "fn" and len(parts) == 3:
-        return rooms(root).get(parts[1], {}).get(parts[2])
+    if parts[0] == "fn" and len(parts) in (3, 4):
+        return rooms(root).get(".".join(parts[1:-1]), {}).get(parts[-1])
     if parts[0] == "fn" and len(parts) == 2 and parts[1] in _exported(root, "fnnet"):
         home, defined = _definition(root, "fnnet", parts[1])
         alike = (n for names in rooms(root).values() for n in names.values() if (n.home, n.defined) == (home, defined))
@@ -49,6 +54,12 @@ def look_up(root: pathlib.Path, name: str) -> Name | None:
 def _name(root: pathlib.Path, room: str, name: str) -> Name:
     home, defined = _definition(root, f"fnnet.{room}", name)
     return Name(room, name, home, defined, _docstrings(root, home).get(defined, ""))
+
+
+def _is_room(root: pathlib.Path, room: str, name: str) -> bool:
+    """Whether a room has a module by ``from fnnet.room import name``."""
+    imports = (node for node in _tree(root, f"fnnet.{room}").body if isinstance(node, ast.ImportFrom))
+    return any(node.module == f"fnnet.{room}" and name in [a.name for a in node.names] for node in imports)
 
 
 def _exported(root: pathlib.Path, module: str) -> list[str]:
@@ -65,7 +76,7 @@ def _definition(root: pathlib.Path, module: str, name: str) -> tuple[str, str]:
     """Follow the imports of a name within the package to the module and the name that define it."""
     for node in ast.walk(_tree(root, module)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fnnet"):
-            for alias in node.names:
+            for alias in node.names if node.module != module else ():
                 if (alias.asname or alias.name) == name and _path(root, node.module or ""):
                     return _definition(root, node.module or "", alias.name)
     return module, name

@@ -18,7 +18,7 @@ def pages(nav: Any) -> list[str]:
 def page(root: pathlib.Path, name: str) -> str:
     """Return the page called ``reference/room.md``; KeyError if there is no such room."""
     room = pathlib.PurePosixPath(name).stem
-    names = rooms(root)[room].values()
+    names = [name for name in rooms(root)[room].values() if f"{room}.{name.public}" not in rooms(root)]
     documented = [name for name in names if name.docstring]
     others = ", ".join(f"`{name.public}`" for name in names if not name.docstring)
     parts = [f"# fn.{room}", f"::: fnnet.{room}\n    options:\n      members: false\n      heading_level: 2"]

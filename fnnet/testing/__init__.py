@@ -1,5 +1,6 @@
 """Laws of networks, losses, optimizers and more, asked of anyone's: the simplest case that breaks one is told."""
 
+from fnnet.testing import strategies
 from fnnet.testing.checking import (
     Verdict,
     check,
@@ -65,5 +66,6 @@ __all__ = [
     "permuted",
     "rolled",
     "scaled",
+    "strategies",
     "verdicts_of",
 ]

@@ -71,8 +71,13 @@ def law(fits: Callable[[Any], bool] = lambda subject: True) -> Callable[[Callabl
 
 
 def ask(where: str, law: Law, subject: Any, profile: Profile, again: str) -> int:
-    """Ask a law of a subject, and return of how many cases; LawError, with the simplest, if one breaks it."""
+    """Ask a law of a subject, and return of how many cases; LawError, with the simplest, if one breaks it.
+
+    Within a test of hypothesis, which makes the subject itself simpler, cases are drawn but not made simpler.
+    """
     __tracebackhide__ = True
+    if hypothesis.currently_in_test_context():
+        return _ask_at_random(where, law, subject, profile, again)
     holds = law.prepare(subject)
     counted = 0
     broken: list[tuple[Case, Exception]] = []
@@ -116,17 +121,40 @@ def ask(where: str, law: Law, subject: Any, profile: Profile, again: str) -> int
     return counted
 
 
+def _ask_at_random(where: str, law: Law, subject: Any, profile: Profile, again: str) -> int:
+    """Ask a law in the simplest case, then in others at random."""
+    rng, holds = np.random.default_rng(profile.seed), law.prepare(subject)
+    for number in range(profile.cases):
+        _ask_once(where, law, holds, Draw(_Drawn(rng, simplest=number == 0)), again)
+    return profile.cases
+
+
 def repeat(where: str, law: Law, subject: Any, case: Mapping[str, Any], again: str) -> None:
     """Ask a law of one case."""
-    draw = Draw(Repeated(case))
-    holds = law.prepare(subject)
+    _ask_once(where, law, law.prepare(subject), Draw(Repeated(case)), again)
+
+
+def _ask_once(where: str, law: Law, holds: Holds, draw: Draw, again: str) -> None:
     try:
         with np.errstate(all="ignore"):
             holds(draw)
-    except CaseError:
+    except (CaseError, hypothesis.errors.HypothesisException):
         raise
     except Exception as error:
         raise LawError(where, law, draw.case, error, f"{again}, laws={law.name!r}, case={draw.case!r})") from error
+
+
+class _Drawn:
+    """The parts of a case at random; of the simplest, the first option each, and seed 0."""
+
+    def __init__(self, rng: np.random.Generator, *, simplest: bool) -> None:
+        self.rng, self.simplest = rng, simplest
+
+    def choose(self, name: str, options: Sequence[Any]) -> Any:
+        return options[0 if self.simplest else int(self.rng.integers(len(options)))]
+
+    def seed(self, name: str) -> int:
+        return 0 if self.simplest else int(self.rng.integers(SEEDS))
 
 
 class _Searched:

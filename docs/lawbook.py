@@ -38,6 +38,7 @@ KIT = """## What `fn.testing` asks
 
 Laws that are asked of any layer, loss or optimizer, whoever wrote it: `fn.testing.check_layer(layer, x)` asks all that
 fit, `fn.testing.check_layer(layer, x, laws="jit_is_eager")` one. An error names the law and the simplest case found.
+[Which planted faults each finds](docs/mutants.md).
 """
 
 

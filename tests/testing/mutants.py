@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import mutant_layers
 import mutant_losses
 import mutant_optimizers
@@ -42,6 +43,10 @@ def found_by(mutant, profile=testing.CI):
 
 
 def main():
+    """Print the table, in the settings of the tests."""
+    jax.config.update("jax_numpy_dtype_promotion", "strict")
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    jax.config.update("jax_disable_most_optimizations", True)
     laws = {name: found_by(mutant) for name, mutant in MUTANTS.items()}
     print("| mutant | found by |\n| --- | --- |")
     for name, law in laws.items():

@@ -147,6 +147,7 @@ class MetricSubject(NamedTuple):
     `prediction`, `target`: examples, whose first axis is that of the rows. `weights`: rows may have weights. `ordered`:
     it depends on the order of the rows. `least`, `most`: bounds of its value. `perfect`: ``(target -> prediction,
     value)``. `reference`: ``(prediction, target, weight) -> value`` in NumPy of float64, weight None for none.
+    `rtol`: what its values may differ by, of the largest of them.
     """
 
     metric: Metric
@@ -158,6 +159,7 @@ class MetricSubject(NamedTuple):
     most: float | None = None
     perfect: tuple[Callable[[Any], Any], float] | None = None
     reference: Callable[[Any, Any, Any], Any] | None = None
+    rtol: float = 1e-5
 
 
 class TransformSubject(NamedTuple):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -193,11 +194,15 @@ class SamplerSubject(NamedTuple):
 
 
 class RunSubject(NamedTuple):
-    """A task and its data, of which whole runs are made."""
+    """A task and its data, of which whole runs are made.
+
+    `options`: of these runs, such as `sampler` and `transform`: those that both ``fn.run`` and ``fn.fit`` take.
+    """
 
     task: Task
     data: PyTree
     batch_size: int = 4
+    options: Mapping[str, Any] = MappingProxyType({})
 
 
 def layer_of(thing: Any) -> Layer:

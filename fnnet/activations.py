@@ -155,6 +155,11 @@ def _gelu_derivative(x: Array) -> Array:
     return (1 + t) / 2 + x * (1 - t * t) * c * (1 + 3 * 0.044715 * x * x) / 2
 
 
+def _tanh_derivative(x: Array) -> Array:
+    """Return 1 / cosh² x, of factors that do not overflow, so that it can be differentiated too."""
+    return 4 * sigmoid(2 * x) * sigmoid(-2 * x)
+
+
 def _mish_derivative(x: Array) -> Array:
     t = jnp.tanh(softplus(x))
     return t + x * (1 - t * t) * sigmoid(x)
@@ -205,7 +210,7 @@ TABLE: tuple[Activation, ...] = (
         "both",
         glorot_uniform(),
     ),
-    Activation("tanh", tanh, r"\tanh x", lambda x: 1 / jnp.cosh(x) ** 2, (-1.0, 1.0), "both", glorot_uniform()),
+    Activation("tanh", tanh, r"\tanh x", _tanh_derivative, (-1.0, 1.0), "both", glorot_uniform()),
     Activation("relu", relu, r"\max(x, 0)", lambda x: _between(x, 0, _INFINITY), (0.0, _INFINITY), "left", he_normal()),
     Activation("relu6", relu6, r"\min(\max(x, 0), 6)", lambda x: _between(x, 0, 6), (0.0, 6.0), "both", he_normal()),
     Activation(

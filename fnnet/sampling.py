@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -153,6 +153,11 @@ def shuffled(key: Key, positions: Int[Array, m], size: int) -> Int[Array, m]:
     """
     if size <= _FEW:
         return jnp.argsort(jax.random.bits(key, (size,), jnp.uint32))[positions].astype(jnp.int32)
+    return _walked(key, positions, size)
+
+
+@partial(jax.jit, static_argnums=2)  # so that it is compiled once where the caller is not
+def _walked(key: Key, positions: Int[Array, m], size: int) -> Int[Array, m]:
     bits = (size - 1).bit_length()
     keys = jax.random.bits(key, (_ROUNDS,), jnp.uint32)
     last = jnp.uint32(size - 1)

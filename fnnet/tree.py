@@ -75,12 +75,16 @@ def norm(tree: PyTree) -> Array:
     """
     size = jnp.sqrt(squared_norm(tree))
     exact = jnp.isfinite(size) & (size > jnp.finfo(size.dtype).tiny ** 0.5 * 1e6)
+    return jax.lax.cond(exact, _as_it_is, _scaled_norm, size, tree) if jax.tree.leaves(tree) else size
 
-    def scaled() -> Array:
-        unit = _unit(_largest_of_all(tree, size.dtype))
-        return unit * jnp.sqrt(squared_norm(map(lambda leaf: _over(_wide(leaf), unit), tree)))
 
-    return jax.lax.cond(exact, lambda: size, scaled) if jax.tree.leaves(tree) else size
+def _as_it_is(size: Array, tree: PyTree) -> Array:
+    return size
+
+
+def _scaled_norm(size: Array, tree: PyTree) -> Array:
+    unit = _unit(_largest_of_all(tree, size.dtype))
+    return unit * jnp.sqrt(squared_norm(map(lambda leaf: _over(_wide(leaf), unit), tree)))
 
 
 @norm.defjvp

@@ -95,6 +95,20 @@ def _quickly_compiled_in_some_rooms(request):
 
 
 @pytest.fixture
+def programs_of(caplog):
+    """Return the function that counts the programs which a call compiles."""
+
+    def count(call):
+        with jax.log_compiles():
+            caplog.clear()
+            call()
+            return sum("Compiling" in record.getMessage() for record in caplog.records)
+
+    assert count(lambda: jax.jit(lambda x: x + 1)(0)) > 0
+    return count
+
+
+@pytest.fixture
 def columns_chosen(monkeypatch):
     """Convolutions are computed as columns, whose programs take half as long to compile as Winograd's."""
     monkeypatch.setattr("fnnet.layers.correlation.choice.choice", lambda *_: "columns")

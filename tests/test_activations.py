@@ -11,10 +11,9 @@ import pytest
 import scipy.integrate
 import scipy.special
 from hypothesis import strategies as st
-from laws import assert_pure_and_compilable
 
 import fnnet.activations
-from fnnet import initializers
+from fnnet import initializers, testing
 from fnnet.activations import TABLE, matching_initializer
 from fnnet.compose import serial
 from fnnet.layers import dense
@@ -106,11 +105,26 @@ def test_row_bears_the_name_of_its_function(name):
     assert ROWS[name].formula.count("{") == ROWS[name].formula.count("}")
 
 
-@pytest.mark.parametrize("name", ROWS)
-def test_it_is_pure_and_compiles(name):
-    """The same twice, jit as eager, one trace for all values, shapes as foretold; so are its derivatives."""
-    assert_pure_and_compilable(ROWS[name].function, jnp.asarray(GRID, jnp.float32), atol=1e-5)
-    assert_pure_and_compilable(ROWS[name].derivative, jnp.asarray(GRID, jnp.float32), atol=1e-5)
+def of_all(part):
+    """The layer of all functions side by side, by name, so that a law is asked of all in one program."""
+    functions = {name: getattr(row, part) for name, row in ROWS.items()}
+
+    def apply(params, x):
+        return {name: function(x) for name, function in functions.items()}
+
+    return testing.layer_subject((lambda key, x: {}, apply), jnp.zeros((2, 20)))
+
+
+@testing.law_table(
+    {"functions": of_all("function"), "derivatives": of_all("derivative")},
+    laws=(
+        *("jit_is_eager", "apply_is_pure", "one_trace_serves_all_values"),
+        *("dtype_is_that_of_the_input", "finite_inputs_give_numbers", "finite_values_have_finite_gradients"),
+    ),
+)
+def test_they_obey(law, quickly_compiled):
+    """A function is a layer without parameters."""
+    law()
 
 
 def test_every_activation_of_the_module_has_a_row():
@@ -132,12 +146,6 @@ def test_softmax_is_a_distribution(seed, scale):
     powers = np.exp(z.astype(np.float64) - z.max(-1, keepdims=True))
     np.testing.assert_allclose(p, powers / powers.sum(-1, keepdims=True), rtol=1e-5, atol=1e-30)
     np.testing.assert_allclose(fnnet.activations.softmax(jnp.asarray(z) + 8.0), p, rtol=1e-4, atol=1e-30)
-
-
-def test_low_precision_stays_low():
-    x = jnp.linspace(-3, 3, 7, dtype=jnp.bfloat16)
-    shapes = jax.eval_shape(lambda x: {name: (row.function(x), row.derivative(x)) for name, row in ROWS.items()}, x)
-    assert all(leaf.dtype == jnp.bfloat16 and leaf.shape == x.shape for leaf in jax.tree.leaves(shapes))
 
 
 def test_numbers_are_taken_too():
@@ -198,7 +206,7 @@ def variance_after_fifty_layers(name, initializer=None):
 
 @pytest.mark.row("initialization")
 @pytest.mark.parametrize("name", sorted(set(ROWS) - set(PASSING_ON)))
-def test_variance_stays_within_bounds_through_fifty_layers(name):
+def test_variance_stays_within_bounds_through_fifty_layers(name, quickly_compiled):
     """With the matching initializer, which dense picks when told its activation."""
     assert 1 / BOUND < variance_after_fifty_layers(name) < BOUND
 
@@ -217,13 +225,13 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_variance_leaves_the_bounds_with_the_wrong_initializer(name):
+def test_variance_leaves_the_bounds_with_the_wrong_initializer(name, quickly_compiled):
     variance = variance_after_fifty_layers(name, WRONG[name])
     assert not 1 / BOUND < variance < BOUND
 
 
 @pytest.mark.parametrize("name", PASSING_ON)
-def test_no_scale_holds_the_smooth_successors_of_relu(name):
+def test_no_scale_holds_the_smooth_successors_of_relu(name, quickly_compiled):
     """The variance vanishes with He's, and with a gain of four, which makes up for large losses, it explodes."""
     assert variance_after_fifty_layers(name) < 1 / BOUND
     assert variance_after_fifty_layers(name, initializers.variance_scaling(4.0, "fan_in", "normal")) > BOUND

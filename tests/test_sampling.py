@@ -1,4 +1,4 @@
-"""The order of an epoch is a bijection, uniform as far as statistics see, and needs no table."""
+"""The order of an epoch is a bijection, uniform as far as statistics see, and needs no table; the laws of samplers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import stats
 
-from fnnet import sampling
+from fnnet import sampling, testing
 
 
 @pytest.mark.lowest
@@ -56,17 +54,31 @@ def test_rows_and_neighbours_are_uniform(size):
     np.testing.assert_allclose(rho.var() * (size - 1), 1, atol=0.2)
 
 
-@given(seed=st.integers(0, 2**31 - 1), epoch=st.integers(0, 50))
-def test_epochs_without_replacement(seed, epoch):
-    """The batches of any epoch are disjoint, and leave out fewer rows than a batch."""
-    size, batch = 200, 16
-    steps = epoch * (size // batch) + jnp.arange(size // batch)
-    rows = _epoch(jax.random.key(seed), steps)
-    assert len(np.unique(rows)) == rows.size == 192
-    assert rows.min() >= 0
-    assert rows.max() < size
+SAMPLERS = {
+    "epochs": testing.SamplerSubject(sampling.epochs()),
+    "epochs, weighed": testing.SamplerSubject(sampling.epochs("weigh")),
+    "in_order": testing.SamplerSubject(sampling.in_order(), shuffles=False),
+    "in_order, weighed": testing.SamplerSubject(sampling.in_order("weigh"), shuffles=False),
+    "with_replacement": testing.SamplerSubject(sampling.with_replacement(), whole=False),
+}
 
 
-@jax.jit
-def _epoch(key, steps):
-    return jax.vmap(lambda step: sampling.epochs().rows(key, step, 200, 16)[0])(steps)
+def test_every_sampler_has_a_row():
+    things = vars(sampling).items()
+    made = {name for name, thing in things if getattr(thing, "__annotations__", {}).get("return") == "Sampler"}
+    assert {name.split(",")[0] for name in SAMPLERS} == {name for name in made if not name.startswith("_")}
+
+
+@testing.law_table(SAMPLERS)
+def test_it_obeys(law, quickly_compiled):
+    law()
+
+
+def test_a_second_batch_compiles_nothing(programs_of):
+    """Without ``jit`` too: the walk of many rows is one program."""
+
+    def rows():
+        return sampling.epochs().rows(jax.random.key(0), jnp.int32(3), 200, 16)
+
+    rows()
+    assert programs_of(rows) == 0

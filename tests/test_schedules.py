@@ -1,4 +1,4 @@
-"""Schedules against formulas in float64, at their boundaries, and under jit and vmap."""
+"""Schedules against formulas in float64, at their boundaries, and the laws of schedules."""
 
 import inspect
 import math
@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from laws import assert_pure_and_compilable
 
-from fnnet import schedules
+from fnnet import schedules, testing
 
 
 def half_cosine(start, end, fraction):
@@ -31,34 +30,102 @@ def one_cycle(t):
     return half_cosine(0.02, 0.5, t / 30) if t < 30 else half_cosine(0.5, 0.02 / 1e4, (t - 30) / 70)
 
 
-SCHEDULES = {
-    "constant": (schedules.constant(0.3), lambda t: 0.3),
-    "step": (schedules.step(0.3, every=7, factor=0.5), lambda t: 0.3 * 0.5 ** (t // 7)),
-    "piecewise": (
+def ours(schedule, steps, reference, **facts):
+    return testing.ScheduleSubject(schedule, steps, reference=reference, **facts)
+
+
+FALLS = {"stays": True, "turns": "falls", "start": 0.3, "end": 0.1, "least": 0.1, "most": 0.3}
+SCHEDULES = {  # one row buys every law
+    "constant": ours(schedules.constant(0.3), 20, lambda t: 0.3, stays=True, start=0.3, least=0.3, most=0.3),
+    "step": ours(
+        schedules.step(0.3, every=7, factor=0.5),
+        20,
+        lambda t: 0.3 * 0.5 ** (t // 7),
+        turns="falls",
+        start=0.3,
+        most=0.3,
+    ),
+    "piecewise": ours(
         schedules.piecewise([0.3, 0.2, 0.7], [5, 9]),
+        9,
         lambda t: 0.3 if t < 5 else 0.2 if t < 9 else 0.7,
+        stays=True,
+        start=0.3,
+        end=0.7,
+        least=0.2,
+        most=0.7,
     ),
-    "exponential": (schedules.exponential(0.3, steps=10, factor=0.5), lambda t: 0.3 * 0.5 ** (t / 10)),
-    "polynomial, line": (schedules.polynomial(0.3, 0.1, steps=20), lambda t: 0.3 - 0.2 * min(t / 20, 1)),
-    "polynomial": (
+    "exponential": ours(
+        schedules.exponential(0.3, steps=10, factor=0.5),
+        10,
+        lambda t: 0.3 * 0.5 ** (t / 10),
+        turns="falls",
+        start=0.3,
+        end=0.15,
+        most=0.3,
+    ),
+    "polynomial, line": ours(
+        schedules.polynomial(0.3, 0.1, steps=20), 20, lambda t: 0.3 - 0.2 * min(t / 20, 1), **FALLS
+    ),
+    "polynomial": ours(
         schedules.polynomial(0.3, 0.1, steps=20, power=2.5),
+        20,
         lambda t: 0.1 + 0.2 * (1 - min(t / 20, 1)) ** 2.5,
+        **FALLS,
     ),
-    "inverse_time": (schedules.inverse_time(0.3, steps=4, factor=0.5), lambda t: 0.3 / (1 + 0.5 * t / 4)),
-    "cosine": (schedules.cosine(0.3, steps=20, end=0.1), lambda t: half_cosine(0.3, 0.1, t / 20)),
-    "cosine, restarts": (schedules.cosine(1.0, steps=10, end=0.1, cycles=3, growth=2.0, factor=0.5), restarts),
-    "warmup": (
+    "inverse_time": ours(
+        schedules.inverse_time(0.3, steps=4, factor=0.5),
+        4,
+        lambda t: 0.3 / (1 + 0.5 * t / 4),
+        turns="falls",
+        start=0.3,
+        end=0.2,
+        most=0.3,
+    ),
+    "cosine": ours(schedules.cosine(0.3, steps=20, end=0.1), 20, lambda t: half_cosine(0.3, 0.1, t / 20), **FALLS),
+    "cosine, restarts": ours(
+        schedules.cosine(1.0, steps=10, end=0.1, cycles=3, growth=2.0, factor=0.5),
+        70,
+        restarts,
+        stays=True,
+        start=1.0,
+        end=0.1,
+        least=0.1,
+        most=1.0,
+    ),
+    "warmup": ours(
         schedules.warmup(schedules.exponential(0.4, steps=10, factor=0.5), steps=8, start=0.1),
+        8,
         lambda t: 0.1 + 0.3 * t / 8 if t < 8 else 0.4 * 0.5 ** ((t - 8) / 10),
+        turns="rises",
+        start=0.1,
+        end=0.4,
+        most=0.4,
     ),
-    "warmup, to constant": (schedules.warmup(0.4, steps=8), lambda t: 0.4 * min(t / 8, 1)),
-    "one_cycle": (schedules.one_cycle(0.5, steps=100), one_cycle),
-    "join": (
+    "warmup, to constant": ours(
+        schedules.warmup(0.4, steps=8),
+        8,
+        lambda t: 0.4 * min(t / 8, 1),
+        stays=True,
+        turns="rises",
+        start=0.0,
+        end=0.4,
+        most=0.4,
+    ),
+    "one_cycle": ours(
+        schedules.one_cycle(0.5, steps=100), 100, one_cycle, stays=True, start=0.02, end=2e-6, least=2e-6, most=0.5
+    ),
+    "join": ours(
         schedules.join([0.2, schedules.polynomial(1.0, 0.0, steps=4), schedules.constant(0.3)], [3, 11]),
+        11,
         lambda t: 0.2 if t < 3 else 1 - min((t - 3) / 4, 1) if t < 11 else 0.3,
+        stays=True,
+        start=0.2,
+        end=0.3,
+        most=1.0,
     ),
 }
-each = pytest.mark.parametrize("case", SCHEDULES.values(), ids=SCHEDULES)
+each = pytest.mark.parametrize("row", SCHEDULES.values(), ids=SCHEDULES)
 TIMES = np.arange(130)
 
 
@@ -67,47 +134,27 @@ def test_every_schedule_has_a_row():
     assert {name.split(",")[0] for name in SCHEDULES} == public - {"check_count"}
 
 
-@each
-def test_it_is_pure_and_compiles(case):
-    """The same twice, jit as eager, one trace for all steps, shapes as foretold."""
-    assert_pure_and_compilable(case[0], TIMES)
+@pytest.mark.row("schedules")
+@testing.law_table(SCHEDULES)
+def test_it_obeys(law):
+    law()
 
 
 @pytest.mark.row("schedules")
 @each
-def test_values_are_the_formula(case):
-    """schedule(t) is the formula, in float32, for every t at once."""
-    schedule, formula = case
-    values = jax.jit(schedule)(TIMES)
+def test_values_are_the_formula(row):
+    """schedule(t) is the formula, in float32, for every t at once, whole or not as its dtype may be."""
+    values, of_floats = jax.jit(lambda t: (row.schedule(t), row.schedule(t.astype(jnp.float32).reshape(2, -1))))(TIMES)
     assert values.dtype == jnp.float32
-    np.testing.assert_allclose(values, [formula(int(t)) for t in TIMES], rtol=3e-6, atol=1e-7)
+    np.testing.assert_allclose(values, [row.reference(int(t)) for t in TIMES], rtol=3e-6, atol=1e-7)
+    np.testing.assert_array_equal(of_floats.ravel(), values)
 
 
 @each
-def test_values_in_float64(case, x64):
+def test_values_in_float64(row, x64):
     """In double precision the formula holds to double precision."""
-    schedule, formula = case
-    np.testing.assert_allclose(jax.jit(schedule)(TIMES), [formula(int(t)) for t in TIMES], rtol=1e-12, atol=1e-14)
-
-
-@each
-def test_jit_vmap_and_eager_agree(case):
-    """One int, a traced scalar, an array and a vmap give the same values; float steps are taken too."""
-    schedule, _ = case
-    eager = schedule(12)
-    assert eager.shape == ()
-    assert schedule(12.0) == eager
-    np.testing.assert_allclose(jax.jit(schedule)(12), eager, rtol=1e-6)
-    steps = jnp.arange(16).reshape(2, 8)
-    np.testing.assert_allclose(jax.vmap(schedule)(steps), schedule(steps), rtol=1e-6)
-    np.testing.assert_allclose(schedule(steps)[1, 4], eager, rtol=1e-6)
-
-
-@each
-def test_values_stay_finite_and_not_negative(case):
-    """No step, however large, gives nan, infinity or a negative rate."""
-    values = case[0](jnp.array([0, 1, 2**24 + 1, 2**31 - 1]))
-    assert jnp.all(jnp.isfinite(values) & (values >= 0))
+    values = jax.jit(row.schedule)(TIMES)
+    np.testing.assert_allclose(values, [row.reference(int(t)) for t in TIMES], rtol=1e-12, atol=1e-14)
 
 
 def test_boundaries_are_exact():

@@ -51,6 +51,12 @@ def test_scale_refuses_integers():
         tree.scale(0.5, {"n": jnp.array(4)})
 
 
+def test_a_second_norm_compiles_nothing(programs_of):
+    """Without ``jit`` too, where each operation is a program of its own."""
+    tree.norm(PARAMS)
+    assert programs_of(lambda: tree.norm(PARAMS)) == 0
+
+
 def test_norm_accumulates_in_float32_and_takes_magnitudes():
     """A bfloat16 sum of 4096 squares would stop at 256; a complex number counts with its magnitude."""
     np.testing.assert_allclose(tree.norm(jnp.ones(4096, jnp.bfloat16)), 64)

@@ -50,12 +50,8 @@ def single(x: Float[Array, "*shape"]) -> Sum:
 
 def total(x: Float[Array, "*shape"]) -> Sum:
     """Return the sum over the first axis."""
-
-    def combine(a: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array]:
-        return tuple(plus(Sum(*a), Sum(*b)))  # type: ignore[return-value]
-
     zero = jnp.zeros((), x.dtype)
-    return Sum(*lax.reduce((x, jnp.zeros_like(x)), (zero, zero), combine, (0,)))
+    return Sum(*lax.reduce((x, jnp.zeros_like(x)), (zero, zero), _combine, (0,)))
 
 
 def counted(n: int, dtype: Any) -> Sum:
@@ -150,6 +146,11 @@ def weigh(
 def hit_or_nan(hit: Array, sound: Array) -> Array:
     """Return 1 for a hit and 0 for a miss, NaN where the example is not sound."""
     return jnp.where(sound, hit.astype(jnp.float32), jnp.nan)
+
+
+def _combine(a: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Return `plus` of pairs: one function, so that a reduction by it is compiled once, without ``jit`` too."""
+    return tuple(plus(Sum(*a), Sum(*b)))  # type: ignore[return-value]
 
 
 def _two_sum(a: Array, b: Array) -> tuple[Array, Array]:

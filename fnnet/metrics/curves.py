@@ -175,11 +175,12 @@ def _shares(acc: Histogram) -> tuple[Float[Array, "*bins"], Float[Array, "*bins"
 
 
 def _cumulated(x: Sum, *, from_top: bool = False) -> Sum:
-    def step(so_far: Sum, bin_: Sum) -> tuple[Sum, Sum]:
-        so_far = plus(so_far, bin_)
-        return so_far, so_far
+    return lax.scan(_step, Sum(*(jnp.zeros_like(part[0]) for part in x)), x, reverse=from_top)[1]
 
-    return lax.scan(step, Sum(*(jnp.zeros_like(part[0]) for part in x)), x, reverse=from_top)[1]
+
+def _step(so_far: Sum, bin_: Sum) -> tuple[Sum, Sum]:
+    so_far = plus(so_far, bin_)
+    return so_far, so_far
 
 
 def _precisions(acc: Histogram) -> tuple[Array, Array, Array]:

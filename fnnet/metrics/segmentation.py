@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
@@ -155,21 +157,7 @@ def boundary_f1(
         # Squared distances are whole numbers: a root that is rounded down must still reach its own square.
         limit = math.floor(min(reach * reach * (1 + 1e-12), height**2 + width**2))
 
-        def of_class(c: Int[Array, ""]) -> tuple[Array, Array]:
-            true, guessed = (labels == c) & kept, (given == c) & kept
-            edge, drawn = _boundary(true, kept), _boundary(guessed, kept)
-            edges, draws = _count(edge, (-2, -1)), _count(drawn, (-2, -1))
-            precision = _count(drawn & _near(edge, limit), (-2, -1)) / jnp.maximum(draws, 1)
-            recall = _count(edge & _near(drawn, limit), (-2, -1)) / jnp.maximum(edges, 1)
-            both = precision + recall
-            f = jnp.where(both == 0, 0.0, 2 * precision * recall / jnp.where(both == 0, 1.0, both))
-            same = (true == guessed).all((-2, -1)).astype(f.dtype)
-            there = (true | guessed).any((-2, -1))
-            return jnp.where(there, jnp.where(edges + draws == 0, same, f), 0.0), there
-
-        scores, there = lax.map(of_class, jnp.arange(n, dtype=labels.dtype))
-        score = scores.sum(0) / jnp.maximum(_count(there, 0), 1)
-        return jnp.where(sound, score, jnp.nan), kept.any((-2, -1))
+        return jnp.where(sound, _boundary_scores(given, labels, kept, n, limit), jnp.nan), kept.any((-2, -1))
 
     return weighted_mean(name, values)
 
@@ -222,6 +210,32 @@ def _images(
 
 def _count(x: Array, axes: int | tuple[int, ...]) -> Array:
     return x.sum(axes, dtype=jnp.int32).astype(jnp.result_type(float))
+
+
+@partial(jax.jit, static_argnums=(3, 4))  # so that it is compiled once where the metric is not
+def _boundary_scores(
+    given: Int[Array, "*batch h w"],
+    labels: Int[Array, "*batch h w"],
+    kept: Bool[Array, "*batch h w"],
+    n: int,
+    limit: int,
+) -> Float[Array, "*batch"]:
+    """Return the F1 of the boundaries in each image, the mean over classes; distances squared are at most `limit`."""
+
+    def of_class(c: Int[Array, ""]) -> tuple[Array, Array]:
+        true, guessed = (labels == c) & kept, (given == c) & kept
+        edge, drawn = _boundary(true, kept), _boundary(guessed, kept)
+        edges, draws = _count(edge, (-2, -1)), _count(drawn, (-2, -1))
+        precision = _count(drawn & _near(edge, limit), (-2, -1)) / jnp.maximum(draws, 1)
+        recall = _count(edge & _near(drawn, limit), (-2, -1)) / jnp.maximum(edges, 1)
+        both = precision + recall
+        f = jnp.where(both == 0, 0.0, 2 * precision * recall / jnp.where(both == 0, 1.0, both))
+        same = (true == guessed).all((-2, -1)).astype(f.dtype)
+        there = (true | guessed).any((-2, -1))
+        return jnp.where(there, jnp.where(edges + draws == 0, same, f), 0.0), there
+
+    scores, there = lax.map(of_class, jnp.arange(n, dtype=labels.dtype))
+    return scores.sum(0) / jnp.maximum(_count(there, 0), 1)
 
 
 def _boundary(mask: Bool[Array, "*batch h w"], kept: Bool[Array, "*batch h w"]) -> Bool[Array, "*batch h w"]:

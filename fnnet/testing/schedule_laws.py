@@ -26,7 +26,7 @@ def drawn(draw: Draw, subject: ScheduleSubject, name: str = "step") -> int:
 
 @law()
 def one_number_a_step(subject: ScheduleSubject) -> Holds:
-    """schedule(t) of one step is one number, float32; of an array of steps, an array of its shape."""
+    """schedule(t) of one step, a whole number, is one number, float32."""
 
     def holds(draw: Draw) -> None:
         value = jnp.asarray(subject.schedule(drawn(draw, subject)))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -147,6 +148,7 @@ class MetricSubject(NamedTuple):
     `prediction`, `target`: examples, whose first axis is that of the rows. `weights`: rows may have weights. `ordered`:
     it depends on the order of the rows. `least`, `most`: bounds of its value. `perfect`: ``(target -> prediction,
     value)``. `reference`: ``(prediction, target, weight) -> value`` in NumPy of float64, weight None for none.
+    `rtol`: what its values may differ by, of the largest of them.
     """
 
     metric: Metric
@@ -158,6 +160,7 @@ class MetricSubject(NamedTuple):
     most: float | None = None
     perfect: tuple[Callable[[Any], Any], float] | None = None
     reference: Callable[[Any, Any, Any], Any] | None = None
+    rtol: float = 1e-5
 
 
 class TransformSubject(NamedTuple):
@@ -191,11 +194,15 @@ class SamplerSubject(NamedTuple):
 
 
 class RunSubject(NamedTuple):
-    """A task and its data, of which whole runs are made."""
+    """A task and its data, of which whole runs are made.
+
+    `options`: of these runs, such as `sampler` and `transform`: those that both ``fn.run`` and ``fn.fit`` take.
+    """
 
     task: Task
     data: PyTree
     batch_size: int = 4
+    options: Mapping[str, Any] = MappingProxyType({})
 
 
 def layer_of(thing: Any) -> Layer:

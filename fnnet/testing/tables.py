@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fnnet.errors import needs_extra
@@ -46,17 +46,18 @@ def asked_with(profile: Profile | None) -> Profile:
 def law_table(
     rows: Mapping[str, Any],
     *,
+    laws: Sequence[str] | None = None,
     excused: Mapping[str, Mapping[str, str]] | None = None,
     profile: Profile | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return the decorator of a test ``test(law)`` that makes it one test for each law of each row; it calls ``law()``.
 
-    `rows`: subjects by name. `excused`: the laws that a row is excused from, and the reason, which the report of
-    ``pytest -rs`` shows. `profile`: how long is searched; else the one that pytest was started with
-    (``--laws hunt``, with ``pytest_plugins = ["fnnet.testing.plugin"]``).
+    `rows`: subjects by name. `laws`: the names of those to ask, if not all that fit. `excused`: the laws that a row is
+    excused from, and the reason, which the report of ``pytest -rs`` shows. `profile`: how long is searched; else the
+    one that pytest was started with (``--laws hunt``, with ``pytest_plugins = ["fnnet.testing.plugin"]``).
 
-    Raises: ValueError for an excuse of a row or a law that is none, or without a reason; TypeError for a row that is no
-    subject.
+    Raises: ValueError for a law that is none of any row, and for an excuse of a row or a law that is none, or without
+    a reason; TypeError for a row that is no subject.
 
     >>> rows = {"dense": fn.testing.LayerSubject(fn.dense(3), jnp.ones((2, 4)))}
     >>> test = fn.testing.law_table(rows)(lambda law: law())
@@ -66,10 +67,14 @@ def law_table(
     for name in excused or {}:
         if name not in rows:
             raise ValueError(f"law_table: excused {name!r} is no row; they are {', '.join(rows)}")
+    known = {law.name for subject in rows.values() for law in kind_of(subject).laws}
+    for name in laws or ():
+        if name not in known:
+            raise ValueError(f"law_table: {name!r} is no law of these rows; they are {', '.join(sorted(known))}")
     obligations = []
     for row, subject in rows.items():
         kind = kind_of(subject)
         reasons = check_excuses(row, (excused or {}).get(row), kind.laws)
-        asked = [law.name for law in kind.laws if law.fits(subject)]
+        asked = [law.name for law in kind.laws if law.fits(subject) and (laws is None or law.name in laws)]
         obligations += [Obligation(row, subject, name, reasons.get(name, ""), profile) for name in asked]
     return pytest.mark.parametrize("law", [pytest.param(one, id=f"{one.row}-{one.law}") for one in obligations])

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnnet import augmentation, boxes
+from fnnet import augmentation, boxes, testing
 
 KEY = jax.random.key(7)
 N, H, W = 6, 24, 32
 SIZE = (N, H, W)
 
-# One row buys the laws of tests/augmentation/test_augmentation_laws.py: (a factory of it, one that changes nothing).
+# One row buys the laws of transforms: (a factory of it, one that changes nothing).
 TRANSFORMS = {
     "flip": (augmentation.flip, lambda: augmentation.flip(probability=0)),
     "flip vertical": (
@@ -80,7 +80,16 @@ def targets():
 ALL = {name: factory for name, (factory, _) in TRANSFORMS.items()} | MIXING
 
 
-def batch(name, n=N):
+def batch(name):
     x, y = photographs(), targets()
     y = y["label"] if name in MIXING else y
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[:n], (x, y, np.linspace(0.5, 1, N, dtype=np.float32)))
+    return jax.tree.map(jnp.asarray, (x, y, np.linspace(0.5, 1, N, dtype=np.float32)))
+
+
+def subject(name):
+    """Return what the laws of transforms are asked of."""
+    mixes = name in MIXING
+    return testing.TransformSubject(ALL[name](), batch(name), mixes=mixes, keeps=not mixes, least=0.0, most=1.0)
+
+
+SUBJECTS = {name: subject(name) for name in ALL}

@@ -7,15 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from augmentation_toys import ALL, KEY, MIXING, TRANSFORMS, H, N, W, batch, photographs
+from augmentation_toys import ALL, KEY, SUBJECTS, TRANSFORMS, N, batch, photographs
 
 import fnnet as fn
-from fnnet import augmentation
+from fnnet import augmentation, testing
 from fnnet.fingerprints import digest
 
-pytestmark = pytest.mark.types
 
-
+@pytest.mark.types
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_nothing_drawn_is_the_identity(name):
     """Law: probability 0, or ranges that are points, change neither images nor any target, to the bit."""
@@ -27,37 +26,43 @@ def test_nothing_drawn_is_the_identity(name):
         chex.assert_trees_all_equal(changed, given)
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_it_is_a_function_of_the_key(name):
-    """Compiled it gives the same to rounding, and the same again; another key another; dtypes and shapes are kept."""
-    transform, given = ALL[name](), batch(name)
-    compiled = jax.jit(transform)
-    once = compiled(KEY, given)
-    chex.assert_trees_all_equal(compiled(KEY, given), once)
-    if name in ("flip", "affine"):
-        chex.assert_trees_all_close(transform(KEY, given), once, atol=2e-5)
-    assert (compiled(jax.random.key(9), given)[0] != once[0]).any()
-    if name not in MIXING:
-        chex.assert_trees_all_equal_shapes_and_dtypes(once, given)
-        chex.assert_trees_all_equal(once[2], given[2])
-        assert (once[1]["label"] == given[1]["label"]).all()
-    if name in ("flip", "color", "mixup"):
-        low = compiled(KEY, (given[0].astype(jnp.bfloat16), *given[1:]))[0]
-        assert low.dtype == jnp.bfloat16
-        chex.assert_trees_all_close(low.astype(jnp.float32), once[0], atol=0.02)
+PURE = "it_is_a_function_of_key_and_batch"
+OTHERS = [law.name for law in testing.KINDS[testing.TransformSubject].laws if law.name != PURE]
 
 
+@testing.law_table(SUBJECTS, laws=OTHERS)
+def test_it_obeys(law, quickly_compiled):
+    law()
+
+
+@testing.law_table({name: SUBJECTS[name] for name in ("flip", "affine", "color", "erasing", "mixup")}, laws=[PURE])
+def test_it_is_pure(law, quickly_compiled):
+    """Without ``jit`` each operation is compiled by itself, so it is asked of one of a kind."""
+    law()
+
+
+@pytest.mark.types
 @pytest.mark.parametrize("name", TRANSFORMS)
-def test_rows_are_independent(name):
-    """Law: row i is a function of the key, of i and of its own row: in a smaller batch it is the same."""
-    transform = jax.jit(TRANSFORMS[name][0]())
-    given = (jnp.broadcast_to(jnp.asarray(photographs()[:1]), (N, H, W, 3)), *batch(name)[1:])
-    whole, part = transform(KEY, given), transform(KEY, jax.tree.map(lambda leaf: leaf[:2], given))
-    chex.assert_trees_all_close(jax.tree.map(lambda leaf: leaf[:2], whole), part, atol=1e-5)
-    assert (whole[0][:1] != whole[0][1:]).any()
+def test_labels_and_weights_stay(name, quickly_compiled):
+    """Of images that are changed each by itself."""
+    given = SUBJECTS[name].batch
+    changed = jax.jit(SUBJECTS[name].transform)(KEY, given)
+    chex.assert_trees_all_equal(changed[2], given[2])
+    assert (changed[1]["label"] == given[1]["label"]).all()
 
 
-def test_a_chain_draws_by_place():
+@pytest.mark.types
+@pytest.mark.parametrize("name", ["flip", "color", "mixup"])
+def test_in_few_bits_it_is_the_same(name, quickly_compiled):
+    """Drawn as in float32, so that numbers of bfloat16 are those, rounded."""
+    transform, (x, *rest) = jax.jit(SUBJECTS[name].transform), SUBJECTS[name].batch
+    low = transform(KEY, (x.astype(jnp.bfloat16), *rest))[0]
+    assert low.dtype == jnp.bfloat16
+    chex.assert_trees_all_close(low.astype(jnp.float32), transform(KEY, (x, *rest))[0], atol=0.02)
+
+
+@pytest.mark.types
+def test_a_chain_draws_by_place(quickly_compiled):
     """Each part has a key of its own, the same for a part whatever follows it."""
     first, second = augmentation.rotation(30), augmentation.rotation(30)
     given = batch("rotation")
@@ -68,8 +73,9 @@ def test_a_chain_draws_by_place():
     chex.assert_trees_all_equal(augmentation.chain()(KEY, given), given)
 
 
+@pytest.mark.types
 @pytest.mark.parametrize("name", ["affine", "mixup"])
-def test_runs_may_be_cut(name):
+def test_runs_may_be_cut(name, quickly_compiled):
     """Law: a run of a + b steps with a transform is a run of a, then of b."""
     net = fn.serial(fn.conv(2, 3), fn.global_pool(), fn.dense(5))
     task = fn.Task(net, fn.losses.cross_entropy, fn.sgd(0.1), (fn.metrics.accuracy(),))
@@ -82,6 +88,7 @@ def test_runs_may_be_cut(name):
     chex.assert_trees_all_equal(run(task, half, (x, y), steps=2, **options)[0], whole)
 
 
+@pytest.mark.types
 def test_what_they_are_is_told_apart():
     """A resumed run is refused if its transform changed: by kind, by amount, and not by identity."""
     made = [factory() for factory in ALL.values()] + [augmentation.rotation(31), augmentation.mixup(2.0, classes=5)]

@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from box_toys import drawn
-from laws import assert_pure_and_compilable
+from box_toys import drawn, pure
 
 from fnnet import boxes
 from fnnet.boxes.formats import Format
@@ -55,7 +54,7 @@ def test_there_and_back(source, target):
     ids=["convert", "normalize", "to_pixels", "clip", "area"],
 )
 def test_they_are_pure_compile_and_take_leading_axes(function):
-    whole = assert_pure_and_compilable(function, X)
+    whole = pure(function, X)
     close(jax.vmap(jax.vmap(function))(jnp.asarray(X)), whole, rtol=1e-6)
     low = function(jnp.asarray(X, jnp.bfloat16))
     assert low.dtype == (jnp.float32 if low.ndim < X.ndim else jnp.bfloat16)

@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from box_toys import PEER, drawn
+from box_toys import PEER, drawn, pure
 from hypothesis import given
 from hypothesis.extra.numpy import arrays
-from laws import assert_pure_and_compilable
 
 from fnnet import boxes
 from fnnet.errors import DtypeError, ShapeError
@@ -69,7 +68,7 @@ def test_whole_boxes_against_counted_cells():
 @every
 def test_equals_its_formula(name):
     """Values are those of the papers' formulas in float64, and the whole is pure and compiles."""
-    got = assert_pure_and_compilable(ALL[name], A, B)
+    got = pure(ALL[name], A, B)
     assert got.dtype == jnp.float32
     assert (np.asarray(boxes.iou(A, B)) > 0).sum() > 10
     assert_close(got, formula(name, A, B), rtol=1e-5, atol=1e-6)

@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from box_toys import PEER, drawn
-from laws import assert_pure_and_compilable
+from box_toys import PEER, drawn, pure
 
 from fnnet import boxes
 from fnnet.boxes import Detections
@@ -149,7 +148,7 @@ every = pytest.mark.parametrize("suppress", SUPPRESSIONS.values(), ids=SUPPRESSI
 def test_leading_axes_are_batch(suppress):
     """vmap, twice, gives the batch's; it is pure and compiles; dtypes are kept."""
     found = detections(2, 2, 3)
-    whole = assert_pure_and_compilable(suppress, found)
+    whole = pure(suppress, found)
     assert_same(jax.jit(jax.vmap(jax.vmap(suppress)))(jax.tree.map(jnp.asarray, found)), whole)
     low = suppress(Detections(*(jnp.asarray(field, jnp.bfloat16) for field in found[:2]), *map(jnp.asarray, found[2:])))
     assert [field.dtype for field in low] == [jnp.bfloat16, jnp.bfloat16, jnp.int32, jnp.bool_]

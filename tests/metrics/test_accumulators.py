@@ -8,7 +8,10 @@ import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given
+from mask_toys import MASK_LOGITS, MASKS
+from metric_toys import GUESS, REAL, S, T, W
 
 from fnnet import metrics
 from fnnet.metrics.accumulators import Sum, by_bin, nothing, plus, read, single, total
@@ -34,6 +37,22 @@ def test_compensated_sums(values):
 
 
 summed, pair_plus = jax.jit(total), jax.jit(plus)
+
+
+@pytest.mark.parametrize(
+    ("metric", "prediction", "target"),
+    [(metrics.r2(), GUESS, REAL), (metrics.average_precision(8), S, T), (metrics.boundary_f1(3), MASK_LOGITS, MASKS)],
+    ids=["r2", "average_precision", "boundary_f1"],
+)
+def test_a_second_batch_compiles_nothing(metric, prediction, target, programs_of):
+    """Without ``jit`` too, where each operation is a program of its own: sums, scans and loops are the same ones."""
+    data = jax.tree.map(jnp.asarray, (prediction, target, W))
+
+    def value():
+        return float(metric.compute(metric.update(metric.update(metric.init(), *data), *data)))
+
+    value()
+    assert programs_of(value) == 0
 
 
 def test_sums_that_are_not_finite_stay_so():

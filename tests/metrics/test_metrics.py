@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial, reduce
-from typing import NamedTuple
+from functools import partial
 
 import chex
-import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import sklearn.metrics as sk
-from hypothesis import given
-from laws import assert_pure_and_compilable
 from mask_toys import ROWS as SEGMENTATION
 from metric_toys import GUESS, MANY_S, MANY_T, REAL, N, S, T, W, Y, Z
 from scipy import special
 
-from fnnet import losses, metrics
-from fnnet.core import Metric
+from fnnet import losses, metrics, testing
 from fnnet.errors import DataError, DtypeError, ShapeError
 
 
@@ -58,118 +52,161 @@ def two(z):
 LABELS = {"labels": range(4), "zero_division": 0}
 
 
-class Case(NamedTuple):
-    metric: Metric
-    oracle: Callable  # (prediction, target, sample_weight) -> value
-    prediction: np.ndarray
-    target: np.ndarray
+def row(metric, oracle, prediction, target, **facts):
+    """`oracle(prediction, target, sample_weight=None)` is the reference; values are its, to 1e-6."""
 
+    def reference(p, t, weight):
+        return oracle(p, t, sample_weight=weight)
+
+    return testing.MetricSubject(metric, prediction, target, reference=reference, rtol=1e-6, **facts)
+
+
+def chosen(classes, size=1.0):
+    """Return target -> the logits of which that of the target is `size`, and the others 0."""
+    return lambda target: size * jax.nn.one_hot(target, classes)
+
+
+def signs(size):
+    """Return target -> the logits `size` and -`size` for 1 and 0."""
+    return lambda target: size * (2.0 * target.astype(jnp.float32) - 1)
+
+
+SHARE = {"least": 0.0, "most": 1.0}
+RIGHT = SHARE | {"perfect": (chosen(4), 1.0)}
+KAPPA = {"least": -1.0, "most": 1.0, "perfect": (chosen(4), 1.0)}
+SURE = {"least": 0.0, "perfect": (chosen(4, 100.0), 0.0)}
+SURE_OF_TWO = {"least": 0.0, "perfect": (signs(100.0), 0.0)}
+MET = {"least": 0.0, "perfect": (lambda target: target, 0.0)}
+EXPLAINED = {"most": 1.0, "perfect": (lambda target: target, 1.0)}
 
 METRICS = {  # one row buys every law
-    "mean": Case(
+    "mean": row(
         metrics.mean(losses.squared_error),
         lambda p, t, sample_weight=None: sk.mean_squared_error(t, p, sample_weight=sample_weight),
         GUESS,
         REAL,
+        **MET,
     ),
-    "accuracy": Case(metrics.accuracy(), by_class(sk.accuracy_score), Z, Y),
-    "accuracy, one-hot": Case(
+    "accuracy": row(metrics.accuracy(), by_class(sk.accuracy_score), Z, Y, **RIGHT),
+    "accuracy, one-hot": row(
         metrics.accuracy(),
         lambda z, y, sample_weight=None: sk.accuracy_score(y.argmax(-1), z.argmax(-1), sample_weight=sample_weight),
         Z,
         np.eye(4, dtype=np.float32)[Y],
+        **SHARE,
+        perfect=(lambda target: target, 1.0),
     ),
-    "binary_accuracy": Case(
+    "binary_accuracy": row(
         metrics.binary_accuracy(),
         lambda z, t, sample_weight=None: np.average(((z > 0) == t).mean(-1), weights=sample_weight),
         MANY_S,
         MANY_T,
+        **SHARE,
+        perfect=(signs(1.0), 1.0),
     ),
-    "top_k_accuracy": Case(
+    "top_k_accuracy": row(
         metrics.top_k_accuracy(2),
         lambda z, y, sample_weight=None: sk.top_k_accuracy_score(
             y, z, k=2, sample_weight=sample_weight, labels=range(4)
         ),
         Z,
         Y,
+        **RIGHT,
     ),
-    "confusion_matrix": Case(metrics.confusion_matrix(4), by_class(sk.confusion_matrix, labels=range(4)), Z, Y),
-    "confusion_matrix, classes": Case(
+    "confusion_matrix": row(
+        metrics.confusion_matrix(4), by_class(sk.confusion_matrix, labels=range(4)), Z, Y, least=0.0
+    ),
+    "confusion_matrix, classes": row(
         metrics.confusion_matrix(4),
         lambda z, y, sample_weight=None: sk.confusion_matrix(y, z, labels=range(4), sample_weight=sample_weight),
         Z.argmax(-1),
         Y,
+        least=0.0,
     ),
-    "cohens_kappa": Case(metrics.cohens_kappa(4), by_class(sk.cohen_kappa_score, labels=range(4)), Z, Y),
-    "cohens_kappa, quadratic": Case(
+    "cohens_kappa": row(metrics.cohens_kappa(4), by_class(sk.cohen_kappa_score, labels=range(4)), Z, Y, **KAPPA),
+    "cohens_kappa, quadratic": row(
         metrics.cohens_kappa(4, weighting="quadratic"),
         by_class(sk.cohen_kappa_score, labels=range(4), weights="quadratic"),
         Z,
         Y,
+        **KAPPA,
     ),
-    "cohens_kappa, linear": Case(
+    "cohens_kappa, linear": row(
         metrics.cohens_kappa(4, weighting="linear"),
         by_class(sk.cohen_kappa_score, labels=range(4), weights="linear"),
         Z,
         Y,
+        **KAPPA,
     ),
-    "f1, one logit": Case(
+    "f1, one logit": row(
         metrics.f1(2, threshold=0.5, average=None),
         lambda z, t, sample_weight=None: sk.f1_score(t, z > 0.5, average=None, sample_weight=sample_weight),
         S,
         T,
+        **SHARE,
+        perfect=(signs(1.0), 1.0),
     ),
-    "log_loss": Case(
+    "log_loss": row(
         metrics.log_loss(),
         lambda z, y, sample_weight=None: sk.log_loss(y, probabilities(z), sample_weight=sample_weight, labels=range(4)),
         Z,
         Y,
+        **SURE,
     ),
-    "log_loss, binary": Case(
+    "log_loss, binary": row(
         metrics.log_loss(binary=True),
         lambda z, t, sample_weight=None: sk.log_loss(t, special.expit(z.astype(float)), sample_weight=sample_weight),
         S,
         T,
+        **SURE_OF_TWO,
     ),
-    "brier": Case(metrics.brier(), brier, Z, Y),
-    "brier, binary": Case(
+    "brier": row(metrics.brier(), brier, Z, Y, most=2.0, **SURE),
+    "brier, binary": row(
         metrics.brier(binary=True),
         lambda z, t, sample_weight=None: sk.brier_score_loss(
             t, special.expit(z.astype(float)), sample_weight=sample_weight
         ),
         S,
         T,
+        most=1.0,
+        **SURE_OF_TWO,
     ),
-    "expected_calibration_error": Case(metrics.expected_calibration_error(), calibration_error, Z, Y),
-    "expected_calibration_error, binary": Case(
+    "expected_calibration_error": row(metrics.expected_calibration_error(), calibration_error, Z, Y, most=1.0, **SURE),
+    "expected_calibration_error, binary": row(
         metrics.expected_calibration_error(10, binary=True),
         lambda z, t, sample_weight=None: calibration_error(two(z), t, sample_weight, bins=10),
         S,
         T,
+        most=1.0,
+        **SURE_OF_TWO,
     ),
-    "mean_squared_error": Case(
+    "mean_squared_error": row(
         metrics.mean_squared_error(),
         lambda p, t, sample_weight=None: sk.mean_squared_error(t, p, sample_weight=sample_weight),
         GUESS,
         REAL,
+        **MET,
     ),
-    "mean_absolute_error": Case(
+    "mean_absolute_error": row(
         metrics.mean_absolute_error(),
         lambda p, t, sample_weight=None: sk.mean_absolute_error(t, p, sample_weight=sample_weight),
         GUESS,
         REAL,
+        **MET,
     ),
-    "r2": Case(
+    "r2": row(
         metrics.r2(),
         lambda p, t, sample_weight=None: sk.r2_score(*doubles(t, p), sample_weight=sample_weight),
         GUESS[:, 0],
         REAL[:, 0],
+        **EXPLAINED,
     ),
-    "r2, outputs": Case(
+    "r2, outputs": row(
         metrics.r2(2),
         lambda p, t, sample_weight=None: sk.r2_score(*doubles(t, p), sample_weight=sample_weight),
         GUESS,
         REAL,
+        **EXPLAINED,
     ),
 }
 for score, ours in (
@@ -178,15 +215,18 @@ for score, ours in (
     (sk.f1_score, metrics.f1),
 ):
     for average in ("macro", "micro", None):
-        METRICS[f"{ours.__name__}, {average}"] = Case(
-            ours(4, average=average), by_class(score, average=average, **LABELS), Z, Y
+        METRICS[f"{ours.__name__}, {average}"] = row(
+            ours(4, average=average), by_class(score, average=average, **LABELS), Z, Y, **RIGHT
         )
-METRICS |= {name: Case(*row) for name, row in SEGMENTATION.items()}
-COARSE = {  # the laws of accumulators hold of binned metrics too; their values are in test_curves.py
-    "roc_auc": Case(metrics.roc_auc(8), lambda s, t: None, S, T),
-    "average_precision": Case(metrics.average_precision(8), lambda s, t: None, S, T),
+METRICS |= {
+    name: row(*parts, **SHARE, perfect=(lambda t: t, 1.0) if parts[2].ndim == 3 else (chosen(3), 1.0))
+    for name, parts in SEGMENTATION.items()
 }
-# Laws of accumulators are asked once of each kind of accumulator: the rates all stand on the confusion matrix.
+COARSE = {  # binned: their values are in test_curves.py
+    "roc_auc": testing.MetricSubject(metrics.roc_auc(8), S, T, **SHARE, rtol=1e-6),
+    "average_precision": testing.MetricSubject(metrics.average_precision(8), S, T, **SHARE, rtol=1e-6),
+}
+# Their accumulator is that of another row: the rates all stand on the confusion matrix.
 SAME_ACCUMULATOR = (
     "mean",
     "accuracy, one-hot",
@@ -200,12 +240,18 @@ SAME_ACCUMULATOR = (
     "mean_iou",
     "dice",
 )
-LAWFUL = {
-    name: case
-    for name, case in METRICS.items()
+OWN = {
+    name: subject
+    for name, subject in METRICS.items()
     if name == "mean_squared_error" or not name.startswith(SAME_ACCUMULATOR)
-}
-LAWFUL |= COARSE
+} | COARSE
+# The laws of accumulators are asked of one row of each kind: these are of a kind that has another.
+ALIKE = (
+    *("top_k_accuracy", "log_loss", "log_loss, binary", "brier", "brier, binary", "mean_absolute_error"),
+    "confusion_matrix, classes",
+    "expected_calibration_error, binary",
+)
+LAWFUL = {name: subject for name, subject in OWN.items() if name not in ALIKE}
 
 # Functions of arrays in memory, in NumPy, and bounds read from accumulators: they are in test_curves.py.
 NOT_METRICS = {"roc_curve", "precision_recall_curve", "exact_roc_auc", "exact_average_precision"}
@@ -219,54 +265,25 @@ def test_every_metric_has_a_row():
 
 
 every = pytest.mark.parametrize("case", METRICS.values(), ids=METRICS)
-every_binned_too = pytest.mark.parametrize("case", LAWFUL.values(), ids=LAWFUL)
-compiled = {
-    id(case.metric): (jax.jit(case.metric.update), jax.jit(case.metric.merge), jax.jit(case.metric.compute))
-    for case in (METRICS | COARSE).values()
-}
+every_binned_too = pytest.mark.parametrize("case", OWN.values(), ids=OWN)
 
 
 def of(case, rows=slice(None), weight=W):
     """The accumulator of some rows; the update is compiled once for each metric and size."""
-    return compiled[id(case.metric)][0](case.metric.init(), case.prediction[rows], case.target[rows], weight[rows])
+    return jax.jit(case.metric.update)(case.metric.init(), case.prediction[rows], case.target[rows], weight[rows])
 
 
 @every
 def test_equals_scikit_learn(case):
     """Values are those of float64 on the same float32 inputs, to 1e-6, with weights and without."""
-    _, _, compute = compiled[id(case.metric)]
-    plain = jax.jit(case.metric.update)(case.metric.init(), case.prediction, case.target)
-    np.testing.assert_allclose(compute(plain), case.oracle(case.prediction, case.target), rtol=1e-6, atol=1e-7)
-    want = case.oracle(case.prediction, case.target, sample_weight=W.astype(np.float64))
-    got = compute(of(case))
+    is_compiled = any(case is other for other in OWN.values())  # others, by programs that they share
+    update, compute = map(jax.jit, case.metric[2:4]) if is_compiled else case.metric[2:4]
+    plain, weighted = (update(case.metric.init(), case.prediction, case.target, *w) for w in ((), (W,)))
+    np.testing.assert_allclose(compute(plain), case.reference(case.prediction, case.target, None), rtol=1e-6, atol=1e-7)
+    want = case.reference(case.prediction, case.target, W.astype(np.float64))
+    got = compute(weighted)
     assert got.dtype == jnp.float32
     np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-7)
-
-
-@every_binned_too
-def test_it_is_pure_and_compiles(case):
-    """The same twice, arguments untouched, jit as eager, one trace for all values, shapes as foretold."""
-    data = case.metric.init(), case.prediction, case.target, W
-    acc = assert_pure_and_compilable(case.metric.update, *data)
-    assert_pure_and_compilable(case.metric.merge, acc, acc)
-    assert_pure_and_compilable(case.metric.compute, acc)
-
-
-@every_binned_too
-@given(owner=st.lists(st.integers(0, 2), min_size=N, max_size=N))
-def test_value_does_not_depend_on_the_split(case, owner):
-    """Dealing the rows to three parts, which may be empty, and merging these in any order, changes nothing."""
-    parts = [of(case, weight=np.where(np.array(owner) == part, W, 0)) for part in range(3)]
-    a, b, c = parts
-    _, merge, compute = compiled[id(case.metric)]
-    whole = compute(of(case))
-    for merged in (
-        merge(merge(a, b), c),
-        merge(a, merge(b, c)),
-        merge(c, merge(b, a)),
-        reduce(merge, parts, case.metric.init()),
-    ):
-        np.testing.assert_allclose(compute(merged), whole, rtol=1e-6, atol=1e-6)
 
 
 @every_binned_too
@@ -278,7 +295,7 @@ def test_batches_in_a_scan_with_a_ragged_end(case):
     def batches(x, filler):
         return np.concatenate([x, np.full((filled - N, *x.shape[1:]), filler, x.dtype)]).reshape(-1, size, *x.shape[1:])
 
-    _, _, compute = compiled[id(case.metric)]
+    compute = jax.jit(case.metric.compute)
     garbage = 99 if np.issubdtype(case.prediction.dtype, np.integer) else np.nan
     labels = 99 if np.issubdtype(case.target.dtype, np.integer) else np.nan
     data = batches(case.prediction, garbage), batches(case.target, labels), batches(W, 0)
@@ -288,28 +305,11 @@ def test_batches_in_a_scan_with_a_ragged_end(case):
 
 @every_binned_too
 def test_nothing_is_the_identity_of_merging(case):
-    """merge(init(), acc) = acc = merge(acc, init()), to the bit, and dtypes and shapes never change."""
+    """merge(init(), acc) = acc = merge(acc, init()), to the bit."""
     acc, none = of(case), case.metric.init()
-    _, merge, _ = compiled[id(case.metric)]
+    merge = jax.jit(case.metric.merge)
     for merged in (merge(none, acc), merge(acc, none)):
         jax.tree.map(np.testing.assert_array_equal, merged, acc)
-    assert jax.tree.map(lambda x: (x.shape, x.dtype), acc) == jax.tree.map(lambda x: (x.shape, x.dtype), none)
-    update = partial(case.metric.update, none, case.prediction, case.target)
-    assert jax.tree.structure(jax.eval_shape(update)) == jax.tree.structure(none)
-
-
-@every_binned_too
-def test_vmap_is_a_loop(case):
-    """Two runs side by side give the two values."""
-    _, _, compute = compiled[id(case.metric)]
-    data = case.prediction, case.target, W
-    pair = jax.tree.map(lambda x: np.stack([x, np.concatenate([x[:8], x[:8], x[16:]])]), data)
-    side_by_side = jax.jit(
-        jax.vmap(lambda p, t, w: case.metric.compute(case.metric.update(case.metric.init(), p, t, w)))
-    )
-    rows = [jax.tree.map(lambda x, i=i: x[i], pair) for i in range(2)]
-    loop = [compute(of(case._replace(prediction=p, target=t), weight=w)) for p, t, w in rows]
-    np.testing.assert_allclose(side_by_side(*pair), loop, rtol=1e-6, atol=1e-6)
 
 
 @every_binned_too
@@ -322,11 +322,25 @@ def test_a_bad_label_is_noticed_under_jit_unless_it_weighs_nothing(case):
     weight, without = np.ones(N, np.float32), np.ones(N, np.float32)
     without[0] = 0
     reals = case.target.dtype == np.float32
-    _, _, compute = compiled[id(case.metric)]
+    compute = jax.jit(case.metric.compute)
     for prediction, target in ((bad_prediction, case.target), *(() if reals else ((case.prediction, bad_target),))):
         bad = case._replace(prediction=prediction, target=target)
         assert np.isnan(compute(of(bad, weight=weight))).any()
         np.testing.assert_array_equal(compute(of(bad, weight=without)), compute(of(case, weight=without)))
+
+
+@testing.law_table(LAWFUL)
+def test_it_obeys(law, quickly_compiled):
+    law()
+
+
+@testing.law_table(
+    {name: case for name, case in METRICS.items() if name not in LAWFUL},
+    laws=["values_stay_within_bounds", "the_truth_is_perfect", "it_is_its_reference"],
+)
+def test_its_value_obeys(law, quickly_compiled):
+    """Where the accumulator is that of another row."""
+    law()
 
 
 def test_accumulators_keep_their_dtype_under_x64(x64):
@@ -346,7 +360,7 @@ def test_in_float64_values_are_those_of_float64(x64):
         prediction = case.prediction.astype(np.float64)
         got = jax.jit(lambda *args, m=case.metric: m.compute(m.update(m.init(), *args)))(prediction, case.target, W)
         assert got.dtype == jnp.float64
-        np.testing.assert_allclose(got, case.oracle(prediction, case.target, sample_weight=W.astype(float)), rtol=1e-11)
+        np.testing.assert_allclose(got, case.reference(prediction, case.target, W.astype(float)), rtol=1e-11)
 
 
 def test_names_tell_metrics_apart():

@@ -233,6 +233,10 @@ REFUSED = {
         ValueError,
         lambda: testing.law_table(ROWS, excused={"conv": {}}),
     ),
+    r"law_table: 'jit' is no law of these rows; they are \w+": (
+        ValueError,
+        lambda: testing.law_table(ROWS, laws=["jit_is_eager", "jit"]),
+    ),
 }
 ROWS = {"dense": testing.LayerSubject(DENSE, X), "sgd": testing.OptimizerSubject(fn.sgd(0.1), {"w": jnp.ones(2)})}
 
@@ -254,6 +258,11 @@ def test_a_table_is_a_test_a_law_a_row(law):
             law()
     else:
         law()
+
+
+def test_a_table_may_ask_some_laws_alone():
+    _, asked = testing.law_table(ROWS, laws=["jit_is_eager", "structure_is_fixed"]).args
+    assert [parameter.id for parameter in asked] == ["dense-jit_is_eager", "sgd-structure_is_fixed", "sgd-jit_is_eager"]
 
 
 def test_tables_are_asked_as_pytest_was_started():

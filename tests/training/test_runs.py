@@ -24,34 +24,6 @@ def jitter(key, batch):
     return (x + 0.1 * jax.random.normal(key, x.shape), *rest)
 
 
-OPTIONS = {
-    "weighed last batch": {"sampler": sampling.epochs("weigh"), "batch_size": 7},
-    "in order": {"sampler": sampling.in_order()},
-    "with replacement": {"sampler": sampling.with_replacement()},
-    "transform": {"transform": jitter},
-    "micro-batches": {"micro_batches": 4},
-    "skip": {"on_nonfinite": "skip"},
-    "stop": {"on_nonfinite": "stop"},
-    "everything recorded": {"record": fn.Record(every=1, updates=True, layers=True)},
-}
-
-
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_run_of_a_plus_b_is_run_of_a_then_b(options):
-    """run(a + b) = run(b) after run(a), bit for bit, and the rows of both are those of the whole."""
-    options = {"batch_size": BATCH} | options
-    data, ts = make_data(), fn.init(TASK, jax.random.key(1), make_data()[0])
-    whole, history = run(TASK, ts, data, steps=13, **options)
-    middle, first = run(TASK, ts, data, steps=6, **options)
-    end, second = run(TASK, middle, data, steps=7, **options)
-    chex.assert_trees_all_equal(whole, end)
-    np.testing.assert_array_equal(history["step"], np.arange(1, 14))
-    held = () if "record" in options else ("grad_norm", "param_norm", "accuracy")
-    for name in history.keys() - set(held):
-        both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first[name], second[name])
-        chex.assert_trees_all_equal(history[name], both)
-
-
 def test_a_weighed_last_batch_completes_the_epoch():
     """Every row counts once an epoch, and the loss of the last batch is the mean over its own rows."""
     per_epoch, rows = sampling.epochs("weigh")

@@ -63,7 +63,7 @@ def of_nnx(name, make, call=None, keyed=False):
     call = call or (lambda module, x, **options: module(x, **options))
 
     def split(key, x):
-        return nnx.split(make(nnx.Rngs(params=key), x), nnx.Param, nnx.BatchStat, ...)
+        return nnx.split(make(nnx.Rngs(key), x), nnx.Param, nnx.BatchStat, ...)
 
     def init(key, x):
         _, params, stats, _ = split(key, x)

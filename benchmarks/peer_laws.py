@@ -2,16 +2,16 @@
 
 python benchmarks/peer_laws.py [NAME ...] [--cases 8 | --hunt]
 
-Prints a table: a thing, how many laws it held, which it broke; then each that is broken, with the simplest case. No time
-is taken. docs/peer-laws.md judges what was found.
+Prints a table: a thing, how many laws it held, which it broke; then each that is broken, with the simplest case. No
+time is taken. docs/peer-laws.md judges what was found.
 """
 
 from __future__ import annotations
 
 import argparse
 import fnmatch
-import time
 import sys
+import time
 import warnings
 from importlib.metadata import version
 

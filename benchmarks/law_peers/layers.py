@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from flax import nnx
-from law_peers import references as ref
-from law_peers.adapters import equinox, linen, of_nnx, stateful_equinox
 
 import fnnet as fn
 from fnnet.testing import LayerSubject, Symmetry, permuted, rolled, scaled
+from law_peers import references as ref
+from law_peers.adapters import equinox, linen, of_nnx, stateful_equinox
 
 RNG = np.random.default_rng(0)
 ROWS = jnp.asarray(RNG.normal(size=(5, 6)), jnp.float32)
@@ -67,7 +67,11 @@ def linen_layers():
             {"reference": ref.transposed_convolution},
         ),
         "Embed": (linen(nn.Embed(7, 3)), INDICES, {"reference": ref.embedding}),
-        "LayerNorm": (linen(nn.LayerNorm()), ROWS, {"reference": ref.norm(eps=1e-6), "symmetries": (scaled(), SHIFTED)}),
+        "LayerNorm": (
+            linen(nn.LayerNorm()),
+            ROWS,
+            {"reference": ref.norm(eps=1e-6), "symmetries": (scaled(), SHIFTED)},
+        ),
         "RMSNorm": (
             linen(nn.RMSNorm()),
             ROWS,
@@ -215,13 +219,15 @@ def equinox_layers():
         return stateful_equinox("module", lambda key, x: make(x.shape[-rank], x.dtype, key), rank)
 
     return {
-        "Linear": (of(lambda n_in, dtype, key: n.Linear(n_in, 3, dtype=dtype, key=key)), ROWS, {"reference": ref.linear}),
+        "Linear": (
+            of(lambda n_in, dtype, key: n.Linear(n_in, 3, dtype=dtype, key=key)),
+            ROWS,
+            {"reference": ref.linear},
+        ),
         "MLP": (of(lambda n_in, dtype, key: n.MLP(n_in, 3, 8, 2, dtype=dtype, key=key)), ROWS, {}),
         "Conv2d, circular": (
             of(
-                lambda n_in, dtype, key: n.Conv2d(
-                    n_in, 5, 3, padding=1, padding_mode="CIRCULAR", dtype=dtype, key=key
-                ),
+                lambda n_in, dtype, key: n.Conv2d(n_in, 5, 3, padding=1, padding_mode="CIRCULAR", dtype=dtype, key=key),
                 3,
             ),
             PLANES,
@@ -296,7 +302,10 @@ def equinox_layers():
         ),
         "GRUCell, scanned": (
             equinox(
-                "GRUCell", lambda key, x: n.GRUCell(x.shape[-1], 3, dtype=x.dtype, key=key), 2, call=scanned(lambda c: c)
+                "GRUCell",
+                lambda key, x: n.GRUCell(x.shape[-1], 3, dtype=x.dtype, key=key),
+                2,
+                call=scanned(lambda c: c),
             ),
             SERIES,
             {"reference": ref.equinox_gru},

@@ -27,7 +27,7 @@ SHIFTS_OF_PLANES = (rolled(-1, output=-1), rolled(-2, output=-2))
 PIXELS = (permuted(-2, output=-2), permuted(-3, output=-3))
 PIXELS_OF_PLANES = (permuted(-1, output=-1), permuted(-2, output=-2))
 TOKENS = (permuted(-2, output=-2),)
-SHIFTED = Symmetry("constant that is added", lambda rng, x: x + jnp.asarray(rng.uniform(10, 100), x.dtype))
+SHIFTED = Symmetry("constant that is added", lambda rng, x: x + jnp.asarray(rng.uniform(50, 200), x.dtype))
 
 
 def running(train):
@@ -262,15 +262,19 @@ def equinox_layers():
             },
         ),
         "BatchNorm, ema": (
-            stateful(lambda n_in, dtype, key: n.BatchNorm(n_in, "batch", mode="ema", dtype=dtype)),
+            stateful(partial(batch_norm, "ema")),
             ROWS,
             {"couples": True},
         ),
         "BatchNorm, batch": (
-            stateful(lambda n_in, dtype, key: n.BatchNorm(n_in, "batch", mode="batch", dtype=dtype)),
+            stateful(partial(batch_norm, "batch")),
             ROWS,
             {"couples": True},
         ),
+        **{
+            f"BatchNorm, {mode}, trained": (fed(stateful(partial(batch_norm, mode))), ROWS, {"reference": ref.fed})
+            for mode in ("ema", "batch")
+        },
         "SpectralNorm": (
             stateful(
                 lambda n_in, dtype, key: n.SpectralNorm(
@@ -346,6 +350,23 @@ def equinox_layers():
             {"reference": ref.rotated, "lipschitz": 1.0, "symmetries": (scaled(output=True),)},
         ),
     }
+
+
+def batch_norm(mode, n_in, dtype, key):
+    """Return equinox's batch norm in a mode."""
+    return eqx.nn.BatchNorm(n_in, "batch", mode=mode, dtype=dtype)
+
+
+def fed(layer):
+    """Return the layer that is trained on a batch three times, and then infers of it."""
+
+    def apply(params, state, x, *, key=None, train=False):
+        after = state
+        for _ in range(3):
+            _, after = layer.apply(params, after, x, train=True)
+        return layer.apply(params, after, x)[0], state
+
+    return layer._replace(apply=apply)
 
 
 def scanned(output, carries=1):

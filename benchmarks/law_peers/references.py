@@ -109,6 +109,12 @@ def batch_norm(room=None, momentum=0.99, eps=1e-5):
     return reference
 
 
+def fed(params, state, x, train, eps=1e-5):
+    """Return the norm of a batch whose statistics are all that was ever seen."""
+    y = (x - x.mean(0)) / np.sqrt(x.var(0) + eps)
+    return y * params[".weight"] + params[".bias"], state
+
+
 def prelu(name):
     """Return the reference of x, or a slope times it where it is negative."""
     return lambda params, state, x, train: (np.where(x >= 0, x, params[name] * x), state)

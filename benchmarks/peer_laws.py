@@ -2,8 +2,8 @@
 
 python benchmarks/peer_laws.py [NAME ...] [--cases 8 | --hunt]
 
-Prints a table: a thing, how many laws it held, which it broke; then each that is broken, with the simplest case. No
-time is taken. docs/peer-laws.md judges what was found.
+Prints a table: a thing, how many laws it held, which it broke, and how that is judged (docs/peer-laws.md says why);
+then each that is broken, with the simplest case. No time is taken.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import warnings
 from importlib.metadata import version
 
 from law_peers import LAWS_OF, things
+from law_peers.judged import judged
 
 from fnnet import testing
 
@@ -33,7 +34,7 @@ def chosen(names):
 def row(name, verdicts):
     """Return the line of a thing in the table."""
     held = sum(verdict.outcome == "held" for verdict in verdicts)
-    broken = [f"`{verdict.law}`" for verdict in verdicts if verdict.outcome == "broken"]
+    broken = [f"`{v.law}` ({judged(name, v.law)})" for v in verdicts if v.outcome == "broken"]
     return f"| {name} | {held} | {', '.join(broken) or '–'} |"
 
 
@@ -53,7 +54,7 @@ def main():
         print(row(name, verdicts), flush=True)
         found += [(name, verdict) for verdict in verdicts if verdict.outcome == "broken"]
     for name, verdict in found:
-        print(f"\n## {name}\n\n{verdict.error}")
+        print(f"\n## {name}: {judged(name, verdict.law)}\n\n{verdict.error}")
 
 
 if __name__ == "__main__":

@@ -116,6 +116,7 @@ def linen_layers():
             SERIES,
             {"reference": partial(ref.linen_lstm, cell="OptimizedLSTMCell_0")},
         ),
+        "RNN of SimpleCell": (linen(nn.RNN(nn.SimpleCell(3))), SERIES, {}),
         "RNN of MGUCell": (linen(nn.RNN(nn.MGUCell(3))), SERIES, {}),
         "PReLU": (
             linen(nn.PReLU()),

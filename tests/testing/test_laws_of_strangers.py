@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fnnet import testing
+from fnnet.testing.drawing import VALUES
 from fnnet.testing.saving import written_and_read
 
 X = jnp.asarray(np.random.default_rng(0).normal(size=(3, 4)), jnp.float32)
@@ -104,3 +105,24 @@ def test_values_that_are_nan_have_no_slope():
 
     with pytest.raises(testing.LawError, match=r"the values at either side\s+got:\s+differ by nan"):
         testing.check_loss(root, X, X + 1, laws="gradients_are_slopes")
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (3, 6, 6, 4)])
+def test_distinct_values_are_at_no_kink(shape):
+    """Of margins of 1, ½ and 2, around 0 and between two of them: a slope by differences is asked of these values."""
+    values = VALUES["distinct"](np.random.default_rng(0), shape).ravel()
+    apart = np.abs(values[:, None] - values[None])
+    for margin in (0.0, 0.5, 1.0, 2.0):
+        assert np.abs(np.abs(values) - margin).min() > 1e-3
+        assert np.abs(apart[~np.eye(values.size, dtype=bool)] - margin).min() > 1e-3
+
+
+def test_a_margin_of_one_has_slopes():
+    def hinge(prediction, target):
+        one_hot = jax.nn.one_hot(target, prediction.shape[-1], dtype=prediction.dtype)
+        return (prediction + 1 - one_hot).max(-1) - (prediction * one_hot).sum(-1)
+
+    labels = jnp.asarray([0, 1, 2, 3, 1])
+    profile = testing.Profile(cases=40, seed=0)
+    verdicts = testing.check_loss(hinge, jnp.ones((5, 4)), labels, laws="gradients_are_slopes", profile=profile)
+    assert verdicts[0].outcome == "held"

@@ -82,11 +82,13 @@ def assert_finite(what: str, got: PyTree) -> None:
             raise DifferenceError(_at(what, path), shown(_wide(leaf)), "finite numbers")
 
 
-def assert_slopes(reverse: Any, forward: Any, difference: Any, size: Any, y: PyTree) -> None:
-    """Raise DifferenceError unless both slopes are the difference, and that is a number; `y`: the shapes of the value.
+def assert_slopes(found: tuple[Any, Any, Any, Any], y: PyTree) -> None:
+    """Raise DifferenceError unless both slopes that ``precision.slopes`` found are the difference, and it is a number.
 
-    Where they are not, and something of y is not float64, the message says so: what is rounded to less has no slope.
+    `y`: shapes and dtypes of the value. Where something of it is not float64 the message says so: what is rounded to
+    less has no slope.
     """
+    reverse, forward, difference, size = found
     if not np.isfinite(difference):
         raise DifferenceError("the values at either side", f"differ by {shown(difference)}", "finite values")
     low = {str(leaf.dtype) for leaf in jax.tree.leaves(y) if jnp.issubdtype(leaf.dtype, jnp.floating)} - {"float64"}

@@ -61,7 +61,7 @@ def gradients_are_slopes(subject: LayerSubject) -> Holds:
             along = draw.moved("direction", along, 1.0)
             state = doubles(state)
             y = jax.eval_shape(applies[train], at[0], state, at[1], key)[0]
-            assert_slopes(*found[train](at, along, state, key), y=y)
+            assert_slopes(found[train](at, along, state, key), y)
 
     return holds
 

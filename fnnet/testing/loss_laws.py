@@ -194,7 +194,7 @@ def gradients_are_slopes(subject: LossSubject) -> Holds:
             at = doubles(prediction)
             along = draw.moved("direction", jax.tree.map(jnp.zeros_like, at), 1.0)
             target = doubles(target)
-            assert_slopes(*found(at, along, target), y=jax.eval_shape(subject.loss, at, target))
+            assert_slopes(found(at, along, target), jax.eval_shape(subject.loss, at, target))
 
     return holds
 

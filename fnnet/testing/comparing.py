@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -55,7 +56,7 @@ def assert_same(what: str, got: PyTree, expected: PyTree) -> None:
     """Raise DifferenceError unless both are of one structure, shapes and dtypes, and equal to the bit."""
     assert_shapes_alike(what, got, expected)
     for (path, a), b in zip(tree.flatten(got).items(), jax.tree.leaves(expected), strict=True):
-        a, b = _plain(a), _plain(b)
+        a, b = plain(a), plain(b)
         if not np.array_equal(a, b, equal_nan=np.issubdtype(a.dtype, np.inexact)):
             raise DifferenceError(_at(what, path), shown(a), shown(b))
 
@@ -81,6 +82,34 @@ def assert_finite(what: str, got: PyTree) -> None:
             raise DifferenceError(_at(what, path), shown(_wide(leaf)), "finite numbers")
 
 
+def assert_slopes(found: tuple[Any, Any, Any, Any], y: PyTree) -> None:
+    """Raise DifferenceError unless both slopes that ``precision.slopes`` found are the difference, and it is a number.
+
+    `y`: shapes and dtypes of the value. Where something of it is not float64 the message says so: what is rounded to
+    less has no slope.
+    """
+    reverse, forward, difference, size = found
+    if not np.isfinite(difference):
+        raise DifferenceError("the values at either side", f"differ by {shown(difference)}", "finite values")
+    low = {str(leaf.dtype) for leaf in jax.tree.leaves(y) if jnp.issubdtype(leaf.dtype, jnp.floating)} - {"float64"}
+    of = f", of y in {', '.join(sorted(low))} though all that it is made of is float64" if low else ""
+    for way, slope in (("reverse", reverse), ("forward", forward)):
+        if not np.isclose(slope, difference, rtol=1e-5, atol=1e-7 * max(1.0, float(size))):
+            raise DifferenceError(f"the slope in {way} mode{of}", shown(slope), shown(difference))
+
+
+def taken(function: Callable[..., Any], *given: PyTree) -> tuple[PyTree, Any]:
+    """Return the arguments in NumPy's arrays, which can be changed in place, and the value of them.
+
+    JAX's arrays, if the function fails on NumPy's: no law says that those are to be taken.
+    """
+    arrays = jax.tree.map(lambda leaf: leaf if is_key(leaf) else np.array(leaf), given)
+    try:
+        return arrays, function(*arrays)
+    except Exception:
+        return given, function(*given)
+
+
 def shown(array: Any) -> str:
     """Return an array in words, one line: its numbers if they are few.
 
@@ -95,19 +124,22 @@ def shown(array: Any) -> str:
         return f"shape {array.shape}, from {array.min():.7g} to {array.max():.7g}, first {' '.join(first.split())}"
 
 
+def is_key(leaf: Any) -> bool:
+    """Whether an array is of typed random keys."""
+    return hasattr(leaf, "dtype") and bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
+
+
+def plain(leaf: Any) -> np.ndarray:
+    """Return an array as NumPy has it; keys as their numbers."""
+    return np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)
+
+
 def _at(what: str, path: str) -> str:
     return f"{what}, at {path}" if path else what
 
 
-def _plain(leaf: Any) -> np.ndarray:
-    """Return an array as NumPy has it; keys as their numbers."""
-    if hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        leaf = jax.random.key_data(leaf)
-    return np.asarray(leaf)
-
-
 def _wide(leaf: Any) -> np.ndarray:
-    array = _plain(leaf)
+    array = plain(leaf)
     return array.astype(np.complex128 if np.iscomplexobj(array) else np.float64)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ from fnnet.testing.comparing import (
     assert_shapes_alike,
     equal,
     shown,
+    taken,
 )
 from fnnet.testing.drawing import SMOOTH, Draw
 from fnnet.testing.layer_cases import MODES, applied, drawn, has_state, needs_key
@@ -100,10 +102,8 @@ def apply_is_pure(subject: LayerSubject) -> Holds:
     def holds(draw: Draw) -> None:
         params, state = drawn(draw, subject)
         train, x, key = draw.choose("train", MODES), draw.like("x", subject.x), draw.key()
-        given = jax.tree.map(lambda leaf: np.array(leaf), (params, state, x))
-        kept = jax.tree.map(np.copy, given)
-        first = applies[train](*given, key)
-        assert_same("the arguments, afterwards", given, kept)
+        given, first = taken(partial(applies[train], key=key), params, state, x)
+        assert_same("the arguments, afterwards", given, (params, state, x))
         assert_same("a second call", applies[train](*given, key), first)
 
     return holds

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from fnnet.testing.comparing import (
     assert_finite,
     assert_same,
     assert_shapes_alike,
+    plain,
     shown,
 )
 from fnnet.testing.drawing import Draw
@@ -30,23 +32,36 @@ STEPS = 12
 GRADIENTS = ("normal", "zeros", "ones", "one-hot", "constant")
 
 
-def moves(optimizer: Optimizer, params: PyTree, opt_state: PyTree, grads: PyTree) -> tuple[PyTree, PyTree]:
-    """Return parameters and state after one update by gradients: those here of ½ ‖p − (params − grads)‖²."""
+Value: TypeAlias = Callable[[PyTree], Array]
+
+
+def value_with(params: PyTree, grads: PyTree) -> Value:
+    """Return the function of these gradients there: ½ ‖p − (params − grads)‖²."""
 
     def value_fn(p: PyTree) -> Array:
         parts = jax.tree.map(lambda a, b, g: ((a - b + g).astype(jnp.float32) ** 2).sum() / 2, p, params, grads)
         return sum(jax.tree.leaves(parts), jnp.zeros((), jnp.float32))
 
+    return value_fn
+
+
+def moves(
+    optimizer: Optimizer, params: PyTree, opt_state: PyTree, grads: PyTree, value_fn: Value | None = None
+) -> tuple[PyTree, PyTree]:
+    """Return parameters and state after one update by gradients, those here of `value_fn`, by default of one made."""
+    value_fn = value_fn or value_with(params, grads)
     extra = extras_taken(optimizer.update, {"value": value_fn(params), "grad": grads, "value_fn": value_fn})
     updates, opt_state = optimizer.update(grads, opt_state, params, **extra)
     return tree.add(params, updates), opt_state
 
 
-def path(optimizer: Optimizer, params: PyTree, opt_state: PyTree, each: PyTree) -> tuple[PyTree, PyTree]:
+def path(
+    optimizer: Optimizer, params: PyTree, opt_state: PyTree, each: PyTree, value_fn: Value | None = None
+) -> tuple[PyTree, PyTree]:
     """Return parameters and state after an update by each of the gradients, stacked along their first axis."""
 
     def step(carry: tuple[PyTree, PyTree], grads: PyTree) -> tuple[tuple[PyTree, PyTree], None]:
-        return moves(optimizer, *carry, grads), None
+        return moves(optimizer, *carry, grads, value_fn), None
 
     return jax.lax.scan(step, (params, opt_state), each)[0]
 
@@ -100,9 +115,9 @@ def update_is_pure(subject: OptimizerSubject) -> Holds:
     def holds(draw: Draw) -> None:
         params, each = drawn(draw, subject, 1)
         given = (params, subject.optimizer.init(params), jax.tree.map(lambda leaf: leaf[0], each))
-        kept = jax.tree.map(lambda leaf: np.array(leaf), given)
+        kept = jax.tree.map(plain, given)
         first = moves(subject.optimizer, *given)
-        assert_same("the arguments, afterwards", jax.tree.map(lambda leaf: np.array(leaf), given), kept)
+        assert_same("the arguments, afterwards", jax.tree.map(plain, given), kept)
         assert_same("a second update", moves(subject.optimizer, *given), first)
 
     return holds
@@ -282,13 +297,17 @@ def leaves_are_apart(subject: OptimizerSubject) -> Holds:
 def accumulated_gradients_are_one_of_a_large_batch(subject: OptimizerSubject) -> Holds:
     """accumulate(o, n) given g₁ … gₙ moves once, as o does given their mean."""
     gathered = accumulate(subject.optimizer, every=4)
-    run = jax.jit(lambda params, each: path(gathered, params, gathered.init(params), each)[0])
-    one = jax.jit(lambda params, grads: moves(subject.optimizer, params, subject.optimizer.init(params), grads)[0])
+
+    @jax.jit
+    def both(params: PyTree, each: PyTree) -> tuple[PyTree, PyTree]:
+        mean = jax.tree.map(lambda leaf: leaf.mean(0), each)
+        whole = value_with(params, mean)  # also while they are gathered: `accumulate` passes on what it is given
+        one = moves(subject.optimizer, params, subject.optimizer.init(params), mean, whole)[0]
+        return path(gathered, params, gathered.init(params), each, whole)[0], one
 
     def holds(draw: Draw) -> None:
-        params, each = drawn(draw, subject, 4)
-        mean = jax.tree.map(lambda leaf: leaf.mean(0), each)
-        assert_alike("the parameters after 4 gradients", run(params, each), one(params, mean), rtol=1e-4)
+        found, expected = both(*drawn(draw, subject, 4))
+        assert_alike("the parameters after 4 gradients", found, expected, rtol=1e-4)
 
     return holds
 

@@ -44,11 +44,12 @@ def floats(value: PyTree) -> list[Array]:
 
 def weighed(y: PyTree) -> Array:
     """Return a number in which every element of `y` has a part of its own, and not linearly."""
+    start = jnp.zeros(())
     parts = (
         ((jnp.sin(leaf) + leaf) * jnp.cos(jnp.arange(leaf.size, dtype=leaf.dtype).reshape(leaf.shape))).sum()
         for leaf in floats(y)
     )
-    return sum(parts, jnp.zeros(()))
+    return sum((part.astype(start.dtype) for part in parts), start)
 
 
 def slopes(function: Callable[..., Any]) -> Callable[..., tuple[Array, Array, Array, Array]]:

@@ -13,8 +13,11 @@ HEAD = """# Laws
 What the library promises, in the words of its docstrings. A law is held by tests that ask it of random values, against
 an independent calculation, or of every layer, loss, metric, schedule and optimizer in turn: each has one table,
 and a test fails while a row is missing ([layers](tests/layers/test_layer_laws.py),
-[losses](tests/losses/test_losses.py), [metrics](tests/metrics/test_metrics.py),
-[optimizers](tests/optimizers/test_optimizers.py), [schedules](tests/test_schedules.py)).
+[compositions](tests/compose/test_composition_laws.py), [losses](tests/losses/test_losses.py),
+[metrics](tests/metrics/test_metrics.py), [optimizers](tests/optimizers/test_optimizers.py),
+[transforms](tests/transforms/test_transform_laws.py), [schedules](tests/test_schedules.py),
+[augmentations](tests/augmentation/test_augmentation_laws.py), [samplers](tests/test_sampling.py),
+[runs](tests/training/test_run_laws.py)). What `fn.testing` asks is at the end.
 """
 
 

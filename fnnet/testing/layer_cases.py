@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PyTree
 
 from fnnet.errors import KeyMissingError
@@ -49,3 +51,30 @@ def has_floats(subject: LayerSubject) -> bool:
 def has_state(subject: LayerSubject) -> bool:
     """Whether there is state."""
     return bool(jax.tree.leaves(jax.eval_shape(lambda: subject.layer.init(jax.random.key(0), subject.x)[1])))
+
+
+def rounding(function: Callable[..., Any], *args: Any) -> Callable[[], list[float]]:
+    """Return, asked late, how far each array of ``function(*args)`` moves where the floats of `args` do by rounding.
+
+    A norm of numbers that are nearly the same makes their rounding a thousand times as large.
+    """
+
+    def found() -> list[float]:
+        rng = np.random.default_rng(0)
+        values = [_numbers(function(*jax.tree.map(partial(_nudged, rng), args))) for _ in range(4)]
+        apart = [np.ptp(np.stack(each), 0).max(initial=0.0) for each in zip(*values, strict=True)]
+        return [float(size) if np.isfinite(size) else 0.0 for size in apart]
+
+    return found
+
+
+def _nudged(rng: np.random.Generator, leaf: Any) -> Any:
+    if not hasattr(leaf, "dtype") or not jnp.issubdtype(leaf.dtype, jnp.floating):
+        return leaf
+    signs = rng.choice([-1.0, 1.0], leaf.shape)
+    unit = float(jnp.finfo(leaf.dtype).eps) * np.maximum(1, np.abs(np.asarray(leaf, np.float64)))
+    return jnp.asarray(np.asarray(leaf, np.float64) + signs * unit, leaf.dtype)
+
+
+def _numbers(value: PyTree) -> list[np.ndarray]:
+    return [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(value)]

@@ -59,15 +59,16 @@ def main():
         for one in asked:
             verdict = next(testing.verdicts_of(one.subject, laws=one.law, profile=profile))
             cases += verdict.cases
-            alarms += [(f"{path}: {one.row}", verdict.error)] if verdict.error else []
+            if verdict.error:
+                alarms.append(f"{path}: {one.row}\n{verdict.error}")
+                print(alarms[-1], file=sys.stderr, flush=True)
             if one.row != row:
                 jax.clear_caches()
                 row = one.row
         print(f"| {path} | {len(asked)} | {cases} | {len(alarms)} |", flush=True)
         print(f"{path}: {time.monotonic() - start:.0f} s", file=sys.stderr)
         broken += alarms
-    for where, error in broken:
-        print(f"\n{where}\n{error}")
+    print("", *broken, sep="\n")
 
 
 if __name__ == "__main__":

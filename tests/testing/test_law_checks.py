@@ -342,3 +342,23 @@ def test_evaluation_that_sees_the_batch_is_found():
     task = fn.Task(net, fn.losses.squared_error, fn.sgd(0.1))
     with pytest.raises(testing.LawError, match="breaks the law evaluation_does_not_depend_on_batches"):
         testing.check_run(task, (X, jnp.ones((3, 1))), batch_size=3, laws="evaluation_does_not_depend_on_batches")
+
+
+def test_rounding_that_a_norm_makes_large_is_rounding():
+    """Of examples that are all alike, a norm over the batch divides what rounding has left by the root of ε."""
+    net = fn.serial(fn.dense(4), fn.batch_norm(), fn.dropout(0.25), jax.nn.silu, fn.dense(2))
+    case = {"init key": 0, "move": 0, "train": True, "x": "zeros", "x seed": 0, "key": 0}
+    for seed in range(9):
+        testing.check_layer(net, jnp.ones((3, 4)), couples=True, laws="jit_is_eager", case=case | {"move": seed})
+
+
+def test_what_is_more_than_rounding_is_none():
+    """Where rounding is made a thousand times as large, a fault of one in a hundred still is one."""
+    net = fn.serial(fn.dense(4), fn.batch_norm(), fn.dense(2))
+
+    def apply(params, state, x, *, key=None, train=False):
+        y, state = net.apply(params, state, x, key=key, train=train)
+        return (y if isinstance(x, jax.core.Tracer) else 1.01 * y), state
+
+    with pytest.raises(testing.LawError, match="breaks the law jit_is_eager"):
+        testing.check_layer(fn.Layer("forgets", net.init, apply), X, couples=True, laws="jit_is_eager")

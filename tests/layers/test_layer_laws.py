@@ -13,7 +13,7 @@ from fnnet import layers
 from fnnet.core import Masked
 from fnnet.errors import DtypeError, PathError, ShapeError
 from fnnet.initializers import normal
-from fnnet.testing import LayerSubject, Symmetry, law_table, permuted, rolled, scaled
+from fnnet.testing import LayerSubject, Profile, Symmetry, law_table, permuted, rolled, scaled
 
 pytestmark = pytest.mark.types
 
@@ -150,11 +150,19 @@ def test_every_layer_has_a_row():
     assert layers.__all__ == sorted(layers.__all__)
 
 
+@pytest.mark.untyped  # which takes long, and types are asked below
 @pytest.mark.row("feedforward", "backpropagation")
-@pytest.mark.lowest
 @pytest.mark.usefixtures("quickly_compiled")
 @law_table(LAYERS)
 def test_it_obeys(law):
+    law()
+
+
+@pytest.mark.lowest
+@pytest.mark.usefixtures("quickly_compiled")
+@law_table(LAYERS, laws=["trees_are_kept", "leading_axes_are_batch", "gradients_are_slopes"], profile=Profile(1, 1))
+def test_it_obeys_some_laws_whose_types_are_checked(law):
+    """In one case more, and on the lowest JAX too."""
     law()
 
 

@@ -33,7 +33,8 @@ class DifferenceError(AssertionError):
 def assert_alike(what: str, got: PyTree, expected: PyTree, *, rtol: float = 1e-5, atol: float = 1e-6) -> None:
     """Raise DifferenceError unless both are of one structure and shapes, and equal within rounding.
 
-    Numbers may differ by `rtol` of the largest of their array, or by `atol`. nan is equal to nan.
+    Numbers may differ by `rtol` of their size and of the largest of their array, or by `atol` in place of the latter.
+    nan is equal to nan.
 
     >>> assert_alike("twice", {"a": jnp.ones(2)}, {"a": jnp.array([1.0, 2.0])})
     Traceback (most recent call last):
@@ -49,7 +50,7 @@ def assert_alike(what: str, got: PyTree, expected: PyTree, *, rtol: float = 1e-5
         finite = np.abs(b[np.isfinite(b)])
         size = finite.max() if finite.size else 0.0
         if not np.allclose(a, b, rtol=rtol, atol=max(atol, rtol * size), equal_nan=True):
-            raise DifferenceError(_at(what, path), shown(a), shown(b))
+            raise DifferenceError(at(what, path), shown(a), shown(b))
 
 
 def assert_same(what: str, got: PyTree, expected: PyTree) -> None:
@@ -58,12 +59,12 @@ def assert_same(what: str, got: PyTree, expected: PyTree) -> None:
     for (path, a), b in zip(tree.flatten(got).items(), jax.tree.leaves(expected), strict=True):
         a, b = plain(a), plain(b)
         if not np.array_equal(a, b, equal_nan=np.issubdtype(a.dtype, np.inexact)):
-            raise DifferenceError(_at(what, path), shown(a), shown(b))
+            raise DifferenceError(at(what, path), shown(a), shown(b))
 
 
 def equal(a: PyTree, b: PyTree) -> bool:
     """Whether the arrays of two pytrees of one structure are equal to the bit."""
-    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+    return all(np.array_equal(plain(x), plain(y)) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
 def assert_shapes_alike(what: str, got: PyTree, expected: PyTree, *, dtypes: bool = True) -> None:
@@ -79,7 +80,14 @@ def assert_finite(what: str, got: PyTree) -> None:
     """Raise DifferenceError if any number is nan or infinite."""
     for path, leaf in tree.flatten(got).items():
         if not np.isfinite(_wide(leaf)).all():
-            raise DifferenceError(_at(what, path), shown(_wide(leaf)), "finite numbers")
+            raise DifferenceError(at(what, path), shown(_wide(leaf)), "finite numbers")
+
+
+def assert_no_nan(what: str, got: PyTree) -> None:
+    """Raise DifferenceError if any number is nan; keys have none."""
+    for path, leaf in tree.flatten(got).items():
+        if np.isnan(_wide(leaf)).any():
+            raise DifferenceError(at(what, path), shown(_wide(leaf)), "no nan")
 
 
 def assert_slopes(found: tuple[Any, Any, Any, Any], y: PyTree) -> None:
@@ -134,7 +142,8 @@ def plain(leaf: Any) -> np.ndarray:
     return np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)
 
 
-def _at(what: str, path: str) -> str:
+def at(what: str, path: str) -> str:
+    """Return what is told of, with its path if it has one."""
     return f"{what}, at {path}" if path else what
 
 

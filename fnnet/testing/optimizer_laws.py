@@ -16,10 +16,10 @@ from fnnet.testing.comparing import (
     DifferenceError,
     assert_alike,
     assert_finite,
+    assert_no_nan,
     assert_same,
     assert_shapes_alike,
     plain,
-    shown,
 )
 from fnnet.testing.drawing import Draw
 from fnnet.testing.precision import doubles, x64
@@ -185,9 +185,7 @@ def a_gradient_of_zero_moves_nothing(subject: OptimizerSubject) -> Holds:
         params, each = drawn(draw, subject)
         end, state = run(params, subject.optimizer.init(params), jax.tree.map(jnp.zeros_like, each))
         assert_same("the parameters", end, params)
-        for name, leaf in tree.flatten(state).items():
-            if np.isnan(np.asarray(leaf, np.float64)).any():
-                raise DifferenceError(f"the state, at {name}", shown(leaf), "no nan")
+        assert_no_nan("the state", state)
 
     return holds
 

@@ -227,10 +227,10 @@ def layer_of(thing: Any) -> Layer:
 
 def _of_functions(name: str, init: Callable[..., Any], apply: Callable[..., Any]) -> Layer:
     taken = inspect.signature(apply).parameters
-    by_position = [p for p in taken.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    if len([p for p in by_position if p.default is p.empty]) >= 3:
-        return Layer(name, init, apply)
     options = {option for option in ("key", "train") if option in taken}
+    by_position = [p for p in taken.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len([p for p in by_position if p.default is p.empty and p.name not in options]) >= 3:
+        return Layer(name, init, apply)
 
     def init_pair(key: Key, x: Shaped) -> tuple[Params, State]:
         return init(key, x), {}

@@ -7,15 +7,20 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PyTree
 
 from fnnet import tree
+from fnnet.core import Task
 from fnnet.errors import DataError
+from fnnet.sampling import Sampler
 from fnnet.testing.subjects import (
     LayerSubject,
     LossSubject,
     MetricSubject,
     OptimizerSubject,
+    RunSubject,
+    SamplerSubject,
     ScheduleSubject,
     TransformSubject,
 )
@@ -23,7 +28,7 @@ from fnnet.testing.subjects import (
 
 def check_example(where: str, subject: Any) -> None:
     """Raise if laws cannot be asked of a subject: DataError for its example, TypeError or ValueError for the rest."""
-    _CHECKS.get(type(subject), lambda where, subject: None)(where, subject)
+    _CHECKS[type(subject)](where, subject)
 
 
 def _layer(where: str, subject: LayerSubject) -> None:
@@ -72,8 +77,19 @@ def _optimizer(where: str, subject: OptimizerSubject) -> None:
 def _schedule(where: str, subject: ScheduleSubject) -> None:
     _is_function(where, "a schedule", subject.schedule)
     _is_one_of(where, "turns", subject.turns, ("falls", "rises", None))
-    if isinstance(subject.steps, bool) or not isinstance(subject.steps, int) or subject.steps < 1:
+    if isinstance(subject.steps, bool) or not isinstance(subject.steps, int | np.integer) or subject.steps < 1:
         raise ValueError(f"{where}: steps must be a whole number, at least 1, got {subject.steps!r}")
+
+
+def _sampler(where: str, subject: SamplerSubject) -> None:
+    for name in Sampler._fields:
+        _is_function(where, f"{name} of a sampler", getattr(subject.sampler, name, None))
+
+
+def _run(where: str, subject: RunSubject) -> None:
+    if not isinstance(subject.task, Task):
+        raise TypeError(f"{where}: a task must be a fn.Task, got {type(subject.task).__name__}: {subject.task!r}")
+    _has_batch(where, "the data", subject.data)
 
 
 def _has_batch(where: str, what: str, value: PyTree) -> None:
@@ -102,6 +118,8 @@ _CHECKS: dict[type, Callable[[str, Any], None]] = {
     LossSubject: _loss,
     MetricSubject: _metric,
     TransformSubject: _transform,
+    SamplerSubject: _sampler,
     OptimizerSubject: _optimizer,
     ScheduleSubject: _schedule,
+    RunSubject: _run,
 }

@@ -178,7 +178,7 @@ def split_runs_are_whole_runs(subject: OptimizerSubject) -> Holds:
 
 @law(lambda subject: not subject.decays)
 def a_gradient_of_zero_moves_nothing(subject: OptimizerSubject) -> Holds:
-    """From a fresh state, gradients of 0 leave the parameters as they are, and the state finite."""
+    """From a fresh state, gradients of 0 leave the parameters as they are, and no nan in the state."""
     run = jax.jit(lambda params, state, each: path(subject.optimizer, params, state, each))
 
     def holds(draw: Draw) -> None:
@@ -330,7 +330,7 @@ def what_is_frozen_is_not_touched(subject: OptimizerSubject) -> Holds:
 
 @law(lambda subject: subject.has_numbers)
 def every_number_is_a_leaf(subject: OptimizerSubject) -> Holds:
-    """Each number of the optimizer is in its state by name, and one that is set there is the one that is used."""
+    """Each number of the optimizer is in its state by name and may be set there; a learning rate of 0 moves nothing."""
     run = jax.jit(lambda params, state, each: path(subject.optimizer, params, state, each))
 
     def holds(draw: Draw) -> None:

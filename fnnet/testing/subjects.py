@@ -184,8 +184,8 @@ class TransformSubject(NamedTuple):
 class SamplerSubject(NamedTuple):
     """A sampler of rows (``fn.sampling.Sampler``), and what is declared of it.
 
-    `whole`: the rows of a pass (those with a weight, if there are weights) are each row once; of batches that do not
-    divide the size, at most once. `shuffles`: passes have orders of their own.
+    `whole`: the rows of a pass (those with a weight, if there are weights) are each row once; without weights, of
+    batches that do not divide the size, at most once. `shuffles`: passes have orders of their own.
     """
 
     sampler: Sampler

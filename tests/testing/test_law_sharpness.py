@@ -97,3 +97,34 @@ def test_a_table_that_asks_nothing_is_an_error():
     for given, laws in (({}, None), (rows, "it_is_its_reference")):
         with pytest.raises(ValueError, match="law_table: there is nothing to ask"):
             testing.law_table(given, laws=laws)
+
+
+def stateless(update):
+    return (lambda params: {}), update
+
+
+def test_a_small_first_step_is_compared_with_its_own_size():
+    with pytest.raises(testing.LawError, match="the first step, at bias"):
+        testing.check_optimizer(
+            fn.sgd(1e-6), laws="the_first_step_is_as_declared", first_step=lambda grads, params: -1.01e-6 * grads
+        )
+
+
+def test_a_leaf_that_moves_by_the_gradients_of_the_first_is_found():
+    def update(grads, state, params):
+        first = jax.tree.leaves(grads)[0].mean()
+        leaves, treedef = jax.tree.flatten(grads)
+        return jax.tree.unflatten(treedef, [leaves[0], *(-leaf * first for leaf in leaves[1:])]), state
+
+    with pytest.raises(testing.LawError, match="the last leaf"):
+        testing.check_optimizer(stateless(update), laws="leaves_are_apart")
+
+
+def test_an_optimizer_that_changes_what_it_is_given_is_found():
+    def update(grads, state, params):
+        if isinstance(grads["bias"], np.ndarray):
+            grads["bias"] *= 2
+        return jax.tree.map(lambda leaf: -0.1 * leaf, grads), state
+
+    with pytest.raises(testing.LawError, match="the arguments, afterwards, at 2/bias"):
+        testing.check_optimizer(stateless(update), laws="update_is_pure")

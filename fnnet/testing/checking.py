@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PyTree
 
 from fnnet.core import Metric, Task
@@ -24,6 +25,7 @@ from fnnet.testing.subjects import (
     SamplerSubject,
     ScheduleSubject,
     TransformSubject,
+    has_made_params,
     layer_subject,
     named,
     optimizer_subject,
@@ -197,11 +199,16 @@ def _call(kind: Kind, subject: Any) -> str:
     declared = subject._asdict().items()
     defaults = subject._field_defaults
     facts = [(name, value) for name, value in declared if name in defaults and value is not defaults[name]]
-    words = [
-        f", {name}={value!r}" if isinstance(value, bool | int | float | str) else f", {name}={name}"
-        for name, value in facts
-    ]
-    return f"fn.testing.check_{kind.name}({kind.arguments}{''.join(words)}"
+    words = "".join(f", {name}={_literal(name, value)}" for name, value in facts)
+    made = isinstance(subject, OptimizerSubject) and has_made_params(subject)
+    return f"fn.testing.check_{kind.name}({'optimizer' if made else kind.arguments}{words}"
+
+
+def _literal(name: str, value: Any) -> str:
+    """Return a value as it is written, or its name."""
+    if isinstance(value, float):
+        return repr(float(value)) if np.isfinite(value) else f"float({str(float(value))!r})"
+    return repr(value) if isinstance(value, bool | int | str) else name
 
 
 def _asked(where: str, law: Law, subject: Any, case: Case | None, profile: Profile, again: str) -> Verdict:

@@ -265,8 +265,19 @@ def layer_subject(thing: Any, x: PyTree, **facts: Any) -> LayerSubject:
 
 def optimizer_subject(thing: Any, params: PyTree = None, **facts: Any) -> OptimizerSubject:
     """Return the subject of a pair (init, update) of anyone; without `params`, of a kernel and a bias."""
-    example = {"bias": jnp.zeros(3), "kernel": jnp.zeros((2, 3))} if params is None else params
+    example = _made_params() if params is None else params
     return OptimizerSubject(optimizer_of(thing), jax.tree.map(jnp.asarray, example), **facts)
+
+
+def _made_params() -> PyTree:
+    return {"bias": jnp.zeros(3), "kernel": jnp.zeros((2, 3))}
+
+
+def has_made_params(subject: OptimizerSubject) -> bool:
+    """Whether the parameters are those of ``optimizer_subject`` where none are given."""
+    made, given = _made_params(), subject.params
+    same = bool(jax.tree.structure(made) == jax.tree.structure(given))
+    return same and all(map(np.array_equal, jax.tree.leaves(made), jax.tree.leaves(given)))
 
 
 def named(subject: Any) -> str:

@@ -128,3 +128,14 @@ def test_an_optimizer_that_changes_what_it_is_given_is_found():
 
     with pytest.raises(testing.LawError, match="the arguments, afterwards, at 2/bias"):
         testing.check_optimizer(stateless(update), laws="update_is_pure")
+
+
+def test_the_line_that_asks_again_has_no_name_that_was_not_given():
+    optimizer = stateless(lambda grads, state, params: (grads, state))
+    with pytest.raises(testing.LawError) as caught:
+        testing.check_optimizer(optimizer)
+    with pytest.raises(testing.LawError) as again:
+        eval(caught.value.fix, {"fn": fn, "optimizer": optimizer})
+    assert str(again.value) == str(caught.value)
+    with pytest.raises(testing.LawError, match=r"\(schedule, steps, most=float\('inf'\), end=0.5, laws="):
+        testing.check_schedule(falling, 10, most=np.inf, end=np.float64(0.5), laws="ends_are_as_declared")

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from fnnet import tree
 from fnnet.compose import as_layer
 from fnnet.core import Key, Layer, Metric, Optimizer, Params, Shaped, State, Task
 from fnnet.sampling import Sampler
@@ -275,9 +276,8 @@ def _made_params() -> PyTree:
 
 def has_made_params(subject: OptimizerSubject) -> bool:
     """Whether the parameters are those of ``optimizer_subject`` where none are given."""
-    made, given = _made_params(), subject.params
-    same = bool(jax.tree.structure(made) == jax.tree.structure(given))
-    return same and all(map(np.array_equal, jax.tree.leaves(made), jax.tree.leaves(given)))
+    made, given = tree.flatten(_made_params()), tree.flatten(subject.params)
+    return made.keys() == given.keys() and all(np.array_equal(made[path], given[path]) for path in made)
 
 
 def named(subject: Any) -> str:

@@ -115,6 +115,8 @@ def _subjects(what: str, thing: Any, shape: str | None) -> dict[str, Any]:
     from fnnet import testing
 
     if isinstance(thing, Mapping):
+        if not thing:
+            raise ReadError(what, "is empty", "name a dict of subjects, as testing.layer_subject(layer, x).")
         for name, subject in thing.items():
             if type(subject) not in testing.KINDS:
                 problem = f"has {type(subject).__name__} at {name!r}, expected subjects of fnnet.testing"

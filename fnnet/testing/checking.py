@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PyTree
 
 from fnnet.core import Metric, Task
-from fnnet.errors import DataError
 from fnnet.sampling import Sampler
 from fnnet.testing.drawing import Case
+from fnnet.testing.examples import check_example
 from fnnet.testing.kinds import Kind, kind_of
 from fnnet.testing.searching import CI, Law, LawError, Profile, ask, repeat
 from fnnet.testing.subjects import (
@@ -24,10 +25,13 @@ from fnnet.testing.subjects import (
     SamplerSubject,
     ScheduleSubject,
     TransformSubject,
+    has_made_params,
     layer_subject,
     named,
     optimizer_subject,
 )
+
+ASKING = ("laws", "case", "excused", "profile")  # the options of every check
 
 
 class Verdict(NamedTuple):
@@ -142,7 +146,7 @@ def check(
     reason, by law that is not asked. `profile`: how many cases are searched.
 
     Raises: LawError; ValueError for a law that is none or does not fit, and for an excuse without a reason; TypeError
-    for what is no subject.
+    for what is no subject; DataError for an example that laws cannot be asked with.
     """
     __tracebackhide__ = True  # in what pytest shows
     verdicts = []
@@ -165,7 +169,9 @@ def verdicts_of(
     kind = kind_of(subject)
     where = named(subject)
     reasons = check_excuses(where, excused, kind.laws)
-    _check_example(where, subject)
+    check_example(where, subject)
+    if not isinstance(profile, Profile):
+        raise TypeError(f"{where}: profile must be a Profile, such as CI or HUNT, got {profile!r}")
     for law in _wanted(where, subject, kind.laws, laws):
         if law.name in reasons:
             yield Verdict(law.name, "excused", reason=reasons[law.name])
@@ -176,8 +182,10 @@ def verdicts_of(
 
 
 def check_excuses(where: str, excused: Mapping[str, str] | None, laws: Sequence[Law]) -> dict[str, str]:
-    """Return the reasons by law; ValueError for a law that is none, or an excuse without a reason."""
+    """Return the reasons by law; ValueError for a law that is none, or no reason; TypeError for no dict."""
     names = [law.name for law in laws]
+    if excused is not None and not isinstance(excused, Mapping):
+        raise TypeError(f"{where}: excused must be a dict of reasons by law, got {excused!r}")
     for name, reason in (excused or {}).items():
         if name not in names:
             raise ValueError(f"{where}: excused {name!r} is no law of this kind; they are {', '.join(names)}")
@@ -191,11 +199,16 @@ def _call(kind: Kind, subject: Any) -> str:
     declared = subject._asdict().items()
     defaults = subject._field_defaults
     facts = [(name, value) for name, value in declared if name in defaults and value is not defaults[name]]
-    words = [
-        f", {name}={value!r}" if isinstance(value, bool | int | float | str) else f", {name}={name}"
-        for name, value in facts
-    ]
-    return f"fn.testing.check_{kind.name}({kind.arguments}{''.join(words)}"
+    words = "".join(f", {name}={_literal(name, value)}" for name, value in facts)
+    made = isinstance(subject, OptimizerSubject) and has_made_params(subject)
+    return f"fn.testing.check_{kind.name}({'optimizer' if made else kind.arguments}{words}"
+
+
+def _literal(name: str, value: Any) -> str:
+    """Return a value as it is written, or its name."""
+    if isinstance(value, float):
+        return repr(float(value)) if np.isfinite(value) else f"float({str(float(value))!r})"
+    return repr(value) if isinstance(value, bool | int | str) else name
 
 
 def _asked(where: str, law: Law, subject: Any, case: Case | None, profile: Profile, again: str) -> Verdict:
@@ -221,23 +234,13 @@ def _wanted(where: str, subject: Any, known: Sequence[Law], names: str | Sequenc
     return [by_name[name] for name in names]
 
 
-def _check_example(where: str, subject: Any) -> None:
-    """Raise DataError if `init` of a layer fails on the example of its input."""
-    if isinstance(subject, LayerSubject):
-        try:
-            subject.layer.init(jax.random.key(0), subject.x)
-        except Exception as error:
-            problem = f"init fails on the example of its input ({type(error).__name__}: {error})"
-            raise DataError(where, problem, "give an example of the shape and dtype that it takes.") from error
-
-
 def _check(kind: type, parts: tuple[Any, ...], options: dict[str, Any]) -> list[Verdict]:
     """Check the subject of these parts, with what of the options is declared of it; the rest is how it is asked."""
     fields: tuple[str, ...] = kind._fields  # type: ignore[attr-defined]
-    asked = {name: options.pop(name) for name in ("laws", "case", "excused", "profile") if name in options}
+    asked = {name: options.pop(name) for name in ASKING if name in options}
     for name in options:
         if name not in fields[len(parts) :]:
-            known = ", ".join((*fields[len(parts) :], "laws", "case", "excused", "profile"))
+            known = ", ".join((*fields[len(parts) :], *ASKING))
             raise TypeError(f"{kind_of_type(kind)}: has no option {name!r}; they are {known}")
     return check(kind(*parts, **options), **asked)
 

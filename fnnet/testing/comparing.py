@@ -41,8 +41,8 @@ def assert_alike(
 ) -> None:
     """Raise DifferenceError unless both are of one structure and shapes, and equal within rounding.
 
-    Numbers may differ by `rtol` of the largest of their array, or by `atol`; where they do not hold that, by what
-    `slack` gives for the array too, which is not asked before. nan is equal to nan.
+    Numbers may differ by `rtol` of their size and of the largest of their array, or by `atol` in place of the latter.
+    Where they do not hold that, they may by what `slack` gives for the array too. nan is equal to nan.
 
     >>> assert_alike("twice", {"a": jnp.ones(2)}, {"a": jnp.array([1.0, 2.0])})
     Traceback (most recent call last):
@@ -59,7 +59,7 @@ def assert_alike(
         most = max(atol, rtol * finite.max(initial=0.0))
         if _is_near(a, b, rtol, most) or (slack is not None and _is_near(a, b, rtol, most + slack()[number])):
             continue
-        raise DifferenceError(_at(what, path), shown(a), shown(b))
+        raise DifferenceError(at(what, path), shown(a), shown(b))
 
 
 def assert_same(what: str, got: PyTree, expected: PyTree) -> None:
@@ -68,12 +68,12 @@ def assert_same(what: str, got: PyTree, expected: PyTree) -> None:
     for (path, a), b in zip(tree.flatten(got).items(), jax.tree.leaves(expected), strict=True):
         a, b = plain(a), plain(b)
         if not np.array_equal(a, b, equal_nan=np.issubdtype(a.dtype, np.inexact)):
-            raise DifferenceError(_at(what, path), shown(a), shown(b))
+            raise DifferenceError(at(what, path), shown(a), shown(b))
 
 
 def equal(a: PyTree, b: PyTree) -> bool:
     """Whether the arrays of two pytrees of one structure are equal to the bit."""
-    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+    return all(np.array_equal(plain(x), plain(y)) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
 def assert_shapes_alike(what: str, got: PyTree, expected: PyTree, *, dtypes: bool = True) -> None:
@@ -89,7 +89,14 @@ def assert_finite(what: str, got: PyTree) -> None:
     """Raise DifferenceError if any number is nan or infinite."""
     for path, leaf in tree.flatten(got).items():
         if not np.isfinite(_wide(leaf)).all():
-            raise DifferenceError(_at(what, path), shown(_wide(leaf)), "finite numbers")
+            raise DifferenceError(at(what, path), shown(_wide(leaf)), "finite numbers")
+
+
+def assert_no_nan(what: str, got: PyTree) -> None:
+    """Raise DifferenceError if any number is nan; keys have none."""
+    for path, leaf in tree.flatten(got).items():
+        if np.isnan(_wide(leaf)).any():
+            raise DifferenceError(at(what, path), shown(_wide(leaf)), "no nan")
 
 
 def assert_slopes(found: tuple[Any, Any, Any, Any], y: PyTree) -> None:
@@ -144,12 +151,13 @@ def plain(leaf: Any) -> np.ndarray:
     return np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)
 
 
+def at(what: str, path: str) -> str:
+    """Return what is told of, with its path if it has one."""
+    return f"{what}, at {path}" if path else what
+
+
 def _is_near(a: np.ndarray, b: np.ndarray, rtol: float, atol: float) -> bool:
     return np.allclose(a, b, rtol=rtol, atol=atol, equal_nan=True)
-
-
-def _at(what: str, path: str) -> str:
-    return f"{what}, at {path}" if path else what
 
 
 def _wide(leaf: Any) -> np.ndarray:

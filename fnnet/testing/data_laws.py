@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnnet.testing.comparing import DifferenceError, assert_alike, assert_same, assert_shapes_alike, shown
+from fnnet.testing.comparing import DifferenceError, assert_alike, assert_same, assert_shapes_alike, equal, shown
 from fnnet.testing.drawing import Draw
+from fnnet.testing.precision import is_float
 from fnnet.testing.searching import Holds, Law, law
 from fnnet.testing.subjects import SamplerSubject, TransformSubject
 
@@ -41,8 +42,7 @@ def shapes_and_dtypes_are_kept(subject: TransformSubject) -> Holds:
 
     def holds(draw: Draw) -> None:
         dtype = draw.choose("dtype", ("float32", "bfloat16"))
-        x, *rest = subject.batch
-        given = (x.astype(dtype), *rest)
+        given = jax.tree.map(lambda leaf: leaf.astype(dtype) if is_float(leaf) else leaf, subject.batch)
         assert_shapes_alike("the batch", jax.eval_shape(subject.transform, jax.random.key(0), given), given)
 
     return holds
@@ -55,8 +55,8 @@ def some_keys_differ(subject: TransformSubject) -> Holds:
 
     def holds(draw: Draw) -> None:
         seed = draw.seed("key")
-        found = [jax.tree.leaves(compiled(jax.random.key(seed + n), subject.batch))[0] for n in range(20)]
-        if all(np.array_equal(one, found[0]) for one in found):
+        found = [compiled(jax.random.key(seed + n), subject.batch) for n in range(20)]
+        if all(equal(one, found[0]) for one in found):
             raise DifferenceError("the batches of 20 keys", "all the same", "some that differ")
 
     return holds
@@ -64,12 +64,15 @@ def some_keys_differ(subject: TransformSubject) -> Holds:
 
 @law(lambda subject: not subject.mixes)
 def rows_are_apart(subject: TransformSubject) -> Holds:
-    """Row i of transform(k, b) depends on k, i and row i of b: it is the same in a batch cut after it."""
+    """Row i of transform(k, b) is of k, i and row i of b: neither a cut after it nor another row 0 changes it."""
     compiled = jax.jit(subject.transform)
 
     def holds(draw: Draw) -> None:
         key, half = draw.key(), max(1, rows(subject) // 2)
         whole = compiled(key, subject.batch)
+        other = compiled(key, jax.tree.map(lambda leaf: jnp.asarray(leaf).at[0].set(leaf[-1]), subject.batch))
+        rest = [jax.tree.map(lambda leaf: leaf[1:], batch) for batch in (other, whole)]
+        assert_alike("the rows after the first", *rest, rtol=1e-4, atol=1e-4)
         part = compiled(key, jax.tree.map(lambda leaf: leaf[:half], subject.batch))
         assert_alike("the first rows", part, jax.tree.map(lambda leaf: leaf[:half], whole), rtol=1e-4, atol=1e-4)
 
@@ -80,13 +83,14 @@ def rows_are_apart(subject: TransformSubject) -> Holds:
 def rows_are_drawn_apart(subject: TransformSubject) -> Holds:
     """Of rows that are alike, not all are changed alike, for some of 20 keys."""
     compiled = jax.jit(subject.transform)
-    alike = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:1], leaf.shape), subject.batch)
+    count = max(2, rows(subject))
+    alike = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:1], (count, *leaf.shape[1:])), subject.batch)
 
     def holds(draw: Draw) -> None:
         seed = draw.seed("key")
         for n in range(20):
-            found = np.asarray(jax.tree.leaves(compiled(jax.random.key(seed + n), alike))[0])
-            if not np.array_equal(found, np.broadcast_to(found[:1], found.shape)):
+            found = compiled(jax.random.key(seed + n), alike)
+            if not equal(found, jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:1], leaf.shape), found)):
                 return
         raise DifferenceError("rows of 20 keys", "all alike", "some that differ")
 
@@ -133,13 +137,20 @@ TRANSFORM_LAWS: tuple[Law, ...] = (
 
 def _pass(subject: SamplerSubject, seed: int, number: int, size: int, batch_size: int) -> np.ndarray:
     """Return the rows of a pass, but those of weight 0."""
+    return np.concatenate([rows for rows, _ in _batches(subject, seed, number, size, batch_size)])
+
+
+def _batches(
+    subject: SamplerSubject, seed: int, number: int, size: int, batch_size: int
+) -> list[tuple[np.ndarray, bool]]:
+    """Return the rows of each step of a pass, but those of weight 0, and whether they have weights."""
     steps = subject.sampler.per_epoch(size, batch_size)
     rows, key = jax.jit(subject.sampler.rows, static_argnums=(2, 3)), jax.random.key(seed)
     found = []
     for step in range(number * steps, (number + 1) * steps):
         taken, weight = rows(key, jnp.int32(step), size, batch_size)
-        found.append(np.asarray(taken)[slice(None) if weight is None else np.asarray(weight) > 0])
-    return np.concatenate(found)
+        found.append((np.asarray(taken)[slice(None) if weight is None else np.asarray(weight) > 0], weight is not None))
+    return found
 
 
 @law()
@@ -164,8 +175,9 @@ def a_pass_has_each_row_once(subject: SamplerSubject) -> Holds:
 
     def holds(draw: Draw) -> None:
         size, batch_size = draw.choose("sizes", SIZES)
-        found = _pass(subject, draw.seed("key"), draw.choose("pass", (0, 1, 5)), size, batch_size)
-        enough = size if size % batch_size == 0 else size - size % batch_size
+        batches = _batches(subject, draw.seed("key"), draw.choose("pass", (0, 1, 5)), size, batch_size)
+        found = np.concatenate([rows for rows, _ in batches])
+        enough = size if all(weighed for _, weighed in batches) else size - size % batch_size
         if len(np.unique(found)) != len(found) or len(found) < enough:
             raise DifferenceError(
                 "the rows of a pass", shown(np.sort(found)), f"at least {enough} of {size}, each once"

@@ -33,14 +33,38 @@ def applied(subject: LayerSubject, train: bool) -> Callable[..., Any]:
     return apply
 
 
+def batch_of(subject: LayerSubject) -> tuple[int, ...]:
+    """Return the batch of the example, of two at least: of one alone no law of a batch says anything."""
+    return (max(2, jax.tree.leaves(subject.x)[0].shape[0]),)
+
+
 def needs_key(subject: LayerSubject) -> bool:
-    """Whether training without a key is an error that says so."""
-    params, state = jax.eval_shape(lambda: subject.layer.init(jax.random.key(0), subject.x))
+    """Whether training without a key is an error that says so, or any error that a key is the remedy of."""
     try:
-        jax.eval_shape(lambda p, s, x: subject.layer.apply(p, s, x, train=True), params, state, subject.x)
+        _trained(subject, {})
     except KeyMissingError:
         return True
+    except Exception:  # of jax.random, say, that is given None
+        return _is_trained_with_a_key(subject)
     return False
+
+
+def _is_trained_with_a_key(subject: LayerSubject) -> bool:
+    try:
+        _trained(subject, {"key": jax.random.key(0)})
+    except Exception:  # what is wrong has nothing to do with keys: a law tells it
+        return False
+    return True
+
+
+def _trained(subject: LayerSubject, options: dict[str, Array]) -> None:
+    """Trace a call in training."""
+
+    def made_and_applied(x: Any) -> Any:
+        params, state = subject.layer.init(jax.random.key(0), x)
+        return subject.layer.apply(params, state, x, train=True, **options)
+
+    jax.eval_shape(made_and_applied, subject.x)
 
 
 def has_floats(subject: LayerSubject) -> bool:

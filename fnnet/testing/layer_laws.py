@@ -21,7 +21,7 @@ from fnnet.testing.comparing import (
     taken,
 )
 from fnnet.testing.drawing import SMOOTH, Draw
-from fnnet.testing.layer_cases import MODES, applied, drawn, has_state, needs_key, rounding
+from fnnet.testing.layer_cases import MODES, applied, batch_of, drawn, has_state, needs_key, rounding
 from fnnet.testing.searching import Holds, Law, law
 from fnnet.testing.subjects import LayerSubject
 
@@ -168,7 +168,8 @@ def training_takes_examples_apart(subject: LayerSubject) -> Holds:
 
     def holds(draw: Draw) -> None:
         params, state = drawn(draw, subject)
-        key, x, other = draw.key(), draw.like("x", subject.x), draw.like("other", subject.x)
+        key, batch = draw.key(), batch_of(subject)
+        x, other = (draw.like(name, subject.x, batch=batch) for name in ("x", "other"))
         mixed = jax.tree.map(lambda a, b: a.at[0].set(b[0]), x, other)
         whole, changed = (apply(params, state, v, key)[0] for v in (x, mixed))
         rest = [jax.tree.map(lambda leaf: leaf[1:], y) for y in (changed, whole)]
@@ -184,7 +185,7 @@ def training_does_not_know_the_order(subject: LayerSubject) -> Holds:
 
     def holds(draw: Draw) -> None:
         params, state = drawn(draw, subject)
-        key, x = draw.key(), draw.like("x", subject.x, SMOOTH)
+        key, x = draw.key(), draw.like("x", subject.x, SMOOTH, batch=batch_of(subject))
         found = apply(params, state, x, key)
         turned_y, after = apply(params, state, jax.tree.map(lambda leaf: leaf[::-1], x), key)
         turned_back = jax.tree.map(lambda leaf: leaf[::-1], turned_y)
@@ -252,7 +253,7 @@ def examples_are_drawn_apart(subject: LayerSubject) -> Holds:
 
     def holds(draw: Draw) -> None:
         params, state = drawn(draw, subject)
-        x, seed = draw.like("x", subject.x, SMOOTH), draw.seed("key")
+        x, seed = draw.like("x", subject.x, SMOOTH, batch=batch_of(subject)), draw.seed("key")
         alike = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:1], leaf.shape), x)
         for n in range(20):
             y = apply(params, state, alike, jax.random.key(seed + n))[0]
@@ -321,7 +322,7 @@ def state_changes_in_training(subject: LayerSubject) -> Holds:
 
     def holds(draw: Draw) -> None:
         params, state = drawn(draw, subject)
-        x, key = draw.like("x", subject.x, SMOOTH), draw.key()
+        x, key = draw.like("x", subject.x, SMOOTH, batch=batch_of(subject)), draw.key()
         if equal(applied(subject, True)(params, state, x, key)[1], state):
             raise DifferenceError("the state after training", "as it was", "some change")
 

@@ -14,12 +14,13 @@ from fnnet.testing.comparing import (
     DifferenceError,
     assert_alike,
     assert_finite,
+    assert_no_nan,
     assert_same,
     assert_slopes,
-    shown,
+    at,
 )
 from fnnet.testing.drawing import NASTY, SMOOTH, Draw
-from fnnet.testing.layer_cases import MODES, applied, drawn, has_floats, needs_key, rounding
+from fnnet.testing.layer_cases import MODES, applied, batch_of, drawn, has_floats, needs_key, rounding
 from fnnet.testing.precision import doubles, floats, in_numpy, is_float, slopes, weighed, x64
 from fnnet.testing.saving import written_and_read
 from fnnet.testing.searching import Holds, Law, law
@@ -40,7 +41,7 @@ def dtype_is_that_of_the_input(subject: LayerSubject) -> Holds:
         for what, found in (("parameters", params), ("y", y)):
             for path, leaf in tree.flatten(found).items():
                 if jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.dtype != dtype:
-                    raise DifferenceError(f"dtype of {what}, at {path}", str(leaf.dtype), dtype)
+                    raise DifferenceError(at(f"dtype of {what}", path), str(leaf.dtype), dtype)
 
     return holds
 
@@ -56,12 +57,11 @@ def gradients_are_slopes(subject: LayerSubject) -> Holds:
             train = draw.choose("train", MODES)
             params, state = drawn(draw, subject)
             x, key = draw.like("x", subject.x, SMOOTH), draw.key()
-            at = doubles((params, x))
-            along = jax.tree.map(jnp.zeros_like, at)
-            along = draw.moved("direction", along, 1.0)
+            place = doubles((params, x))
+            along = draw.moved("direction", jax.tree.map(jnp.zeros_like, place), 1.0)
             state = doubles(state)
-            y = jax.eval_shape(applies[train], at[0], state, at[1], key)[0]
-            assert_slopes(found[train](at, along, state, key), y)
+            y = jax.eval_shape(applies[train], place[0], state, place[1], key)[0]
+            assert_slopes(found[train](place, along, state, key), y)
 
     return holds
 
@@ -79,7 +79,7 @@ def every_parameter_matters(subject: LayerSubject) -> Holds:
         params, state = drawn(draw, subject)
         seed = draw.seed("key")
         seen = dict.fromkeys(tree.flatten(params), 0.0)
-        several = draw.like("x", subject.x, SMOOTH, batch=(INPUTS, *jax.tree.leaves(subject.x)[0].shape[:1]))
+        several = draw.like("x", subject.x, SMOOTH, batch=(INPUTS, *batch_of(subject)))
         for turn in range(INPUTS):
             x = jax.tree.map(lambda leaf, turn=turn: leaf[turn], several)
             for path, leaf in tree.flatten(slope(params, state, x, jax.random.key(seed + turn))).items():
@@ -101,9 +101,7 @@ def finite_inputs_give_numbers(subject: LayerSubject) -> Holds:
         params, state = drawn(draw, subject)
         train, x, key = draw.choose("train", MODES), draw.like("x", subject.x, NASTY), draw.key()
         y, after = applies[train](params, state, x, key)
-        for path, leaf in tree.flatten({"y": y, "state": after}).items():
-            if np.isnan(np.asarray(leaf, np.float64)).any():
-                raise DifferenceError(f"nan, at {path}", shown(leaf), "numbers")
+        assert_no_nan("what apply gives", {"y": y, "state": after})
 
     return holds
 

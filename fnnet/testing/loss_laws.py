@@ -40,15 +40,16 @@ def _count(value: PyTree) -> int:
 
 @law()
 def one_value_an_example(subject: LossSubject) -> Holds:
-    """The loss of a batch has the batch as its first axis, and the dtype float32."""
+    """The loss of a batch has the batch as its first axis, and the dtype float32; float64 if p has it."""
 
     def holds(draw: Draw) -> None:
         prediction, target = drawn(draw, subject)
         value = jax.eval_shape(subject.loss, prediction, target)
         if not value.shape or value.shape[0] != _count(target):
             raise DifferenceError("the shape of the loss", str(value.shape), f"({_count(target)}, ...)")
-        if value.dtype != jnp.float32:
-            raise DifferenceError("the dtype of the loss", str(value.dtype), "float32")
+        wide = any(leaf.dtype == jnp.float64 for leaf in jax.tree.leaves(prediction))
+        if value.dtype != (jnp.float64 if wide else jnp.float32):
+            raise DifferenceError("the dtype of the loss", str(value.dtype), "float64" if wide else "float32")
 
     return holds
 

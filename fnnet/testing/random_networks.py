@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -40,17 +40,33 @@ def networks(kinds: tuple[str, ...] = tuple(INPUTS), *, most: int = 4) -> Search
 
     `kinds`: of inputs: ``"vectors"`` (n, features), ``"sequences"`` (n, time, features), ``"images"`` (n, height,
     width, channels), ``"tokens"`` (n, time) of whole numbers. What is drawn has ``layer``, ``x`` and ``couples``.
-    Raises: ValueError for a kind that is none.
+    Raises: ValueError for a kind that is none, for no kind, and for less than one part.
 
     >>> import hypothesis
     >>> network = hypothesis.find(networks(("images",)), lambda network: True)
     >>> network.layer.name, network.x.shape
     ('serial', (3, 4, 4, 2))
     """
-    for kind in kinds:
-        if kind not in INPUTS:
-            raise ValueError(f"networks: {kind!r} is no kind of inputs; they are {', '.join(INPUTS)}")
+    check_kinds("networks", "inputs", kinds, INPUTS)
+    check_least("networks", "most", most, 1)
     return _networks(tuple(kinds), most)
+
+
+def check_kinds(what: str, of: str, kinds: Sequence[str], known: Mapping[str, Any]) -> None:
+    """Raise ValueError for a kind that is none of those known, and for none at all; TypeError for a string."""
+    if isinstance(kinds, str):
+        raise TypeError(f"{what}: kinds must be a tuple of them, ({kinds!r},), got a string")
+    for kind in kinds:
+        if kind not in known:
+            raise ValueError(f"{what}: {kind!r} is no kind of {of}; they are {', '.join(known)}")
+    if not kinds:
+        raise ValueError(f"{what}: needs a kind of {of}; they are {', '.join(known)}")
+
+
+def check_least(what: str, name: str, value: Any, least: int) -> None:
+    """Raise ValueError unless a value is a whole number that is at least so large."""
+    if not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"{what}: {name} must be a whole number, at least {least}, got {value!r}")
 
 
 @st.composite

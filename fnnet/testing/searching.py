@@ -78,7 +78,7 @@ def ask(where: str, law: Law, subject: Any, profile: Profile, again: str) -> int
     __tracebackhide__ = True
     if hypothesis.currently_in_test_context():
         return _ask_at_random(where, law, subject, profile, again)
-    holds = law.prepare(subject)
+    holds = _prepared(where, law, subject, again)
     counted = 0
     broken: list[tuple[Case, Exception]] = []
 
@@ -123,7 +123,7 @@ def ask(where: str, law: Law, subject: Any, profile: Profile, again: str) -> int
 
 def _ask_at_random(where: str, law: Law, subject: Any, profile: Profile, again: str) -> int:
     """Ask a law in the simplest case, then in others at random."""
-    rng, holds = np.random.default_rng(profile.seed), law.prepare(subject)
+    rng, holds = np.random.default_rng(profile.seed), _prepared(where, law, subject, again)
     for number in range(profile.cases):
         _ask_once(where, law, holds, Draw(_Drawn(rng, simplest=number == 0)), again)
     return profile.cases
@@ -131,7 +131,15 @@ def _ask_at_random(where: str, law: Law, subject: Any, profile: Profile, again: 
 
 def repeat(where: str, law: Law, subject: Any, case: Mapping[str, Any], again: str) -> None:
     """Ask a law of one case."""
-    _ask_once(where, law, law.prepare(subject), Draw(Repeated(case)), again)
+    _ask_once(where, law, _prepared(where, law, subject, again), Draw(Repeated(case)), again)
+
+
+def _prepared(where: str, law: Law, subject: Any, again: str) -> Holds:
+    """Return the function that asks one case; LawError if what is asked fails before there is one."""
+    try:
+        return law.prepare(subject)
+    except Exception as error:
+        raise LawError(where, law, {}, error, f"{again}, laws={law.name!r})") from error
 
 
 def _ask_once(where: str, law: Law, holds: Holds, draw: Draw, again: str) -> None:

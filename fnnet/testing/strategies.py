@@ -18,7 +18,7 @@ from jaxtyping import Array, PyTree
 from fnnet import schedules as rates
 from fnnet.errors import needs_extra
 from fnnet.testing.drawing import SEEDS, VALUES
-from fnnet.testing.random_networks import networks
+from fnnet.testing.random_networks import check_kinds, check_least, networks
 
 with needs_extra("fn.testing.strategies", "testing"):
     import hypothesis.strategies as st
@@ -67,15 +67,16 @@ def arrays(
     """Draw arrays of finite floating-point numbers: ±0, subnormal, huge, nearly equal, one-hot, constant, and others.
 
     `shape`: one, or a strategy of them; by default ``shapes()``. `kinds`: those of ``VALUES`` to draw from. Numbers
-    beyond the largest of `dtype` are that one. Raises: ValueError for a kind that is none.
+    beyond the largest of `dtype` are that one. Raises: ValueError for a kind that is none, for no kind, for a negative
+    size; TypeError for a dtype that is not floating-point, and for what is no shape.
 
     >>> import hypothesis
     >>> hypothesis.find(arrays((2,)), lambda x: bool((x != 0).any()))
     Array([1., 1.], dtype=float32)
     """
-    for kind in kinds:
-        if kind not in VALUES:
-            raise ValueError(f"arrays: {kind!r} is no kind of numbers; they are {', '.join(VALUES)}")
+    check_kinds("arrays", "numbers", kinds, VALUES)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"arrays: dtype must be floating-point, got {jnp.dtype(dtype)}")
     return _arrays(_shapes(shape), jnp.dtype(dtype), tuple(kinds))
 
 
@@ -88,7 +89,16 @@ def _arrays(draw: Drawing, shapes: SearchStrategy[Shape], dtype: Any, kinds: tup
 def _shapes(shape: Shape | SearchStrategy[Shape] | None) -> SearchStrategy[Shape]:
     if shape is None:
         return shapes()
-    return st.just(shape) if isinstance(shape, tuple) else shape
+    return shape if isinstance(shape, SearchStrategy) else st.just(_sized("arrays", shape))
+
+
+def _sized(what: str, shape: Any) -> Shape:
+    """Return a shape that is one; TypeError or ValueError for what is none."""
+    if not isinstance(shape, tuple) or not all(isinstance(size, int | np.integer) for size in shape):
+        raise TypeError(f"{what}: a shape must be a tuple of whole numbers, got {shape!r}")
+    if any(size < 0 for size in shape):
+        raise ValueError(f"{what}: no size may be negative, got the shape {shape}")
+    return shape
 
 
 _seeds = st.integers(0, SEEDS - 1)
@@ -112,6 +122,7 @@ def pytrees(leaves: SearchStrategy[Any] | None = None, *, most: int = 4) -> Sear
     >>> hypothesis.find(pytrees(), lambda value: isinstance(value, dict) and value)
     {'a': Array(0., dtype=float32)}
     """
+    check_least("pytrees", "most", most, 1)
 
     def branches(children: SearchStrategy[Any]) -> SearchStrategy[Any]:
         return (
@@ -130,7 +141,8 @@ def labels(classes: int, shape: Shape = (4,)) -> SearchStrategy[Array]:
     >>> hypothesis.find(labels(3, (2,)), lambda y: True)
     Array([0, 0], dtype=int32)
     """
-    return _labels(classes, shape)
+    check_least("labels", "classes", classes, 1)
+    return _labels(classes, _sized("labels", shape))
 
 
 @st.composite
@@ -174,12 +186,15 @@ def regression_inputs(shape: Shape = (4,)) -> SearchStrategy[tuple[Array, Array]
 def boxes(n: int = 4, *, size: float = 16.0) -> SearchStrategy[Array]:
     """Draw boxes (n, 4) of corners (x1, y1, x2, y2) within an image of `size`: one, nested, apart, touching, any.
 
-    One in three is also drawn without area. The second corner is never before the first.
+    In half of the draws every third is without area. The second corner is never before the first.
 
     >>> import hypothesis
     >>> hypothesis.find(boxes(1), lambda b: True)
     Array([[ 4.,  4., 12., 12.]], dtype=float32)
     """
+    check_least("boxes", "n", n, 0)
+    if not 0 < size < np.inf:
+        raise ValueError(f"boxes: size must be a number above 0, got {size!r}")
     return _boxes(n, size)
 
 
@@ -218,7 +233,7 @@ BOXES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
 @st.composite
 def _boxes(draw: Drawing, n: int, size: float) -> Array:
     kind, flat = draw(st.sampled_from(tuple(BOXES))), draw(st.booleans())
-    corners = np.array(BOXES[kind](draw(_generators), n))
+    corners = np.array(BOXES[kind](draw(_generators), max(n, 1)))[:n]
     if flat:
         corners[::3, 3] = corners[::3, 1]
     return jnp.asarray(size * corners, jnp.float32)
@@ -231,16 +246,16 @@ def masks(shape: Shape = (2, 5)) -> SearchStrategy[Array]:
     >>> hypothesis.find(masks((3,)), lambda mask: not mask.all() and mask[0])
     Array([ True,  True, False], dtype=bool)
     """
-    return _masks(shape)
+    return _masks(_sized("masks", shape))
 
 
 @st.composite
 def _masks(draw: Drawing, shape: Shape) -> Array:
     kind, rng = draw(st.sampled_from(("all", "none", "padding", "any"))), draw(_generators)
-    if kind == "padding":
+    if kind == "padding" and shape:
         lengths = rng.integers(1, max(shape[-1], 1) + 1, (*shape[:-1], 1))
         return jnp.asarray(np.arange(shape[-1]) < lengths)
-    return jnp.asarray(rng.random(shape) < {"all": 2.0, "none": 0.0, "any": 0.5}[kind])
+    return jnp.asarray(rng.random(shape) < {"all": 2.0, "none": 0.0}.get(kind, 0.5))
 
 
 def schedules(steps: int = 20) -> SearchStrategy[Callable[[Any], Array]]:
@@ -250,6 +265,7 @@ def schedules(steps: int = 20) -> SearchStrategy[Callable[[Any], Array]]:
     >>> hypothesis.find(schedules(), lambda schedule: True)(0)
     Array(0.1, dtype=float32)
     """
+    check_least("schedules", "steps", steps, 1)
     value, factor = st.sampled_from((0.1, 1.0, 1e-3, 0.0)), st.sampled_from((0.5, 0.1, 1.0))
     count = st.sampled_from(tuple(sorted({1, min(7, steps), steps}, reverse=True)))
     plain = st.one_of(

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from fnnet import tree
 from fnnet.compose import as_layer
 from fnnet.core import Key, Layer, Metric, Optimizer, Params, Shaped, State, Task
 from fnnet.sampling import Sampler
@@ -184,8 +185,8 @@ class TransformSubject(NamedTuple):
 class SamplerSubject(NamedTuple):
     """A sampler of rows (``fn.sampling.Sampler``), and what is declared of it.
 
-    `whole`: the rows of a pass (those with a weight, if there are weights) are each row once; of batches that do not
-    divide the size, at most once. `shuffles`: passes have orders of their own.
+    `whole`: the rows of a pass (those with a weight, if there are weights) are each row once; without weights, of
+    batches that do not divide the size, at most once. `shuffles`: passes have orders of their own.
     """
 
     sampler: Sampler
@@ -227,10 +228,10 @@ def layer_of(thing: Any) -> Layer:
 
 def _of_functions(name: str, init: Callable[..., Any], apply: Callable[..., Any]) -> Layer:
     taken = inspect.signature(apply).parameters
-    by_position = [p for p in taken.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    if len([p for p in by_position if p.default is p.empty]) >= 3:
-        return Layer(name, init, apply)
     options = {option for option in ("key", "train") if option in taken}
+    by_position = [p for p in taken.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len([p for p in by_position if p.default is p.empty and p.name not in options]) >= 3:
+        return Layer(name, init, apply)
 
     def init_pair(key: Key, x: Shaped) -> tuple[Params, State]:
         return init(key, x), {}
@@ -265,8 +266,18 @@ def layer_subject(thing: Any, x: PyTree, **facts: Any) -> LayerSubject:
 
 def optimizer_subject(thing: Any, params: PyTree = None, **facts: Any) -> OptimizerSubject:
     """Return the subject of a pair (init, update) of anyone; without `params`, of a kernel and a bias."""
-    example = {"bias": jnp.zeros(3), "kernel": jnp.zeros((2, 3))} if params is None else params
+    example = _made_params() if params is None else params
     return OptimizerSubject(optimizer_of(thing), jax.tree.map(jnp.asarray, example), **facts)
+
+
+def _made_params() -> PyTree:
+    return {"bias": jnp.zeros(3), "kernel": jnp.zeros((2, 3))}
+
+
+def has_made_params(subject: OptimizerSubject) -> bool:
+    """Whether the parameters are those of ``optimizer_subject`` where none are given."""
+    made, given = tree.flatten(_made_params()), tree.flatten(subject.params)
+    return made.keys() == given.keys() and all(np.array_equal(made[path], given[path]) for path in made)
 
 
 def named(subject: Any) -> str:

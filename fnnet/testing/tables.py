@@ -46,7 +46,7 @@ def asked_with(profile: Profile | None) -> Profile:
 def law_table(
     rows: Mapping[str, Any],
     *,
-    laws: Sequence[str] | None = None,
+    laws: str | Sequence[str] | None = None,
     excused: Mapping[str, Mapping[str, str]] | None = None,
     profile: Profile | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -56,8 +56,8 @@ def law_table(
     excused from, and the reason, which the report of ``pytest -rs`` shows. `profile`: how long is searched; else the
     one that pytest was started with (``--laws hunt``, with ``pytest_plugins = ["fnnet.testing.plugin"]``).
 
-    Raises: ValueError for a law that is none of any row, and for an excuse of a row or a law that is none, or without
-    a reason; TypeError for a row that is no subject.
+    Raises: ValueError for a law that is none of any row, for an excuse of a row or a law that is none, or without a
+    reason, and where nothing is asked; TypeError for a row that is no subject.
 
     >>> rows = {"dense": fn.testing.LayerSubject(fn.dense(3), jnp.ones((2, 4)))}
     >>> test = fn.testing.law_table(rows)(lambda law: law())
@@ -68,6 +68,7 @@ def law_table(
         if name not in rows:
             raise ValueError(f"law_table: excused {name!r} is no row; they are {', '.join(rows)}")
     known = {law.name for subject in rows.values() for law in kind_of(subject).laws}
+    laws = [laws] if isinstance(laws, str) else laws
     for name in laws or ():
         if name not in known:
             raise ValueError(f"law_table: {name!r} is no law of these rows; they are {', '.join(sorted(known))}")
@@ -77,4 +78,6 @@ def law_table(
         reasons = check_excuses(row, (excused or {}).get(row), kind.laws)
         asked = [law.name for law in kind.laws if law.fits(subject) and (laws is None or law.name in laws)]
         obligations += [Obligation(row, subject, name, reasons.get(name, ""), profile) for name in asked]
+    if not obligations:
+        raise ValueError("law_table: there is nothing to ask; give it rows, and laws that fit one of them")
     return pytest.mark.parametrize("law", [pytest.param(one, id=f"{one.row}-{one.law}") for one in obligations])

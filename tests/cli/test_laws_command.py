@@ -17,6 +17,7 @@ table = {"falling": falling, "sampled": testing.SamplerSubject(fn.sampling.with_
 number = 3
 share = fn.metrics.accuracy()
 numbers = {"three": 3}
+nothing = {}
 """
 
 
@@ -62,6 +63,7 @@ MISTAKES = {
     ("mine.py:other",): (1, "error: mine.py: has no object 'other'\n  Fix: name one that it has: dense, descent,"),
     ("mine.py:dense",): (1, "error: mine.py:dense: is a Layer, of which an example of its input is needed"),
     ("mine.py:share",): (1, "error: mine.py:share: is a Metric, of which an example of its input is needed"),
+    ("mine.py:nothing",): (1, "error: mine.py:nothing: is empty\n  Fix: name a dict of subjects"),
     ("mine.py:numbers",): (1, "error: mine.py:numbers: has int at 'three', expected subjects of fnnet.testing"),
     ("mine.py:dense", "--input", "2,x"): (2, "expected whole numbers as 2,28,28,1, got '2,x'"),
     ("mine.py:number", "--input", "2,4"): (1, "error: mine.py:number: a layer must be a Layer or a function"),

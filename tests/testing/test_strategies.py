@@ -156,6 +156,36 @@ def _needs_a_key(network):
     return False
 
 
+WRONG = {
+    "negative boxes": (lambda: strategies.boxes(-1), ValueError, "boxes: n must be a whole number, at least 0, got -1"),
+    "an image of no size": (lambda: strategies.boxes(size=0.0), ValueError, "boxes: size must be a number above 0"),
+    "no class": (lambda: strategies.classification_inputs(0), ValueError, "classes must be .* at least 1, got 0"),
+    "no layer": (lambda: strategies.networks(most=0), ValueError, "networks: most must be .* at least 1, got 0"),
+    "no kind": (lambda: strategies.networks(()), ValueError, "networks: needs a kind of inputs"),
+    "a kind in no tuple": (lambda: strategies.networks("images"), TypeError, "kinds must be a tuple of them"),
+    "no kind of numbers": (lambda: strategies.arrays(kinds=()), ValueError, "arrays: needs a kind of numbers"),
+    "whole numbers": (lambda: strategies.arrays(dtype=int), TypeError, "arrays: dtype must be floating-point, got int"),
+    "a size": (lambda: strategies.arrays(3), TypeError, "arrays: a shape must be a tuple of whole numbers, got 3"),
+    "a negative size": (lambda: strategies.masks((2, -1)), ValueError, r"no size may be negative, got .*\(2, -1\)"),
+    "no leaf": (lambda: strategies.pytrees(most=0), ValueError, "pytrees: most must be .* at least 1, got 0"),
+    "no step": (lambda: strategies.schedules(0), ValueError, "schedules: steps must be .* at least 1, got 0"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_arguments_are_told_at_once(name):
+    make, error, said = WRONG[name]
+    with pytest.raises(error, match=said):
+        make()
+
+
+@given(strategies.masks(()), strategies.masks((2, 0)), strategies.boxes(0), strategies.labels(1, ()))
+def test_the_smallest_of_all_may_be_drawn(mask, masks, boxes, label):
+    assert mask.shape == label.shape == ()
+    assert masks.shape == (2, 0)
+    assert boxes.shape == (0, 4)
+
+
 ASKED = ("trees_are_kept", "leading_axes_are_batch", "gradients_are_slopes", "inference_knows_no_key")
 
 

@@ -12,6 +12,7 @@ from jaxtyping import PyTree
 
 from fnnet import tree
 from fnnet.errors import needs_extra
+from fnnet.testing.precision import Slopes
 
 with needs_extra("fn.testing", "testing"):
     import chex
@@ -99,20 +100,20 @@ def assert_no_nan(what: str, got: PyTree) -> None:
             raise DifferenceError(at(what, path), shown(_wide(leaf)), "no nan")
 
 
-def assert_slopes(found: tuple[Any, Any, Any, Any], y: PyTree) -> None:
+def assert_slopes(found: Slopes, y: PyTree) -> None:
     """Raise DifferenceError unless both slopes that ``precision.slopes`` found are the difference, and it is a number.
 
-    `y`: shapes and dtypes of the value. Where something of it is not float64 the message says so: what is rounded to
-    less has no slope.
+    Where the value has a kink within the difference, one of either side is the slope. `y`: shapes and dtypes of the
+    value. Where something of it is not float64 the message says so: what is rounded to less has no slope.
     """
-    reverse, forward, difference, size = found
-    if not np.isfinite(difference):
-        raise DifferenceError("the values at either side", f"differ by {shown(difference)}", "finite values")
+    both_sides = found.differences[0]
+    if not np.isfinite(both_sides):
+        raise DifferenceError("the values at either side", f"differ by {shown(both_sides)}", "finite values")
     low = {str(leaf.dtype) for leaf in jax.tree.leaves(y) if jnp.issubdtype(leaf.dtype, jnp.floating)} - {"float64"}
     of = f", of y in {', '.join(sorted(low))} though all that it is made of is float64" if low else ""
-    for way, slope in (("reverse", reverse), ("forward", forward)):
-        if not np.isclose(slope, difference, rtol=1e-5, atol=1e-7 * max(1.0, float(size))):
-            raise DifferenceError(f"the slope in {way} mode{of}", shown(slope), shown(difference))
+    for way, slope in (("reverse", found.reverse), ("forward", found.forward)):
+        if not np.isclose(slope, found.differences, rtol=1e-5, atol=1e-7 * max(1.0, float(found.size))).any():
+            raise DifferenceError(f"the slope in {way} mode{of}", shown(slope), shown(both_sides))
 
 
 def taken(function: Callable[..., Any], *given: PyTree) -> tuple[PyTree, Any]:

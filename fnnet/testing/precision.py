@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -52,21 +52,29 @@ def weighed(y: PyTree) -> Array:
     return sum((part.astype(start.dtype) for part in parts), start)
 
 
-def slopes(function: Callable[..., Any]) -> Callable[..., tuple[Array, Array, Array, Array]]:
-    """Return a compiled function of (at, along, *rest): the slopes of ``weighed(function(at, *rest))``.
+class Slopes(NamedTuple):
+    """Slopes of a value: in reverse and forward mode, by differences (to both sides, above, below); and its size."""
 
-    In reverse mode, in forward mode, by a central difference; and the size of the value.
-    """
+    reverse: Array
+    forward: Array
+    differences: Array
+    size: Array
+
+
+def slopes(function: Callable[..., Any]) -> Callable[..., Slopes]:
+    """Return a compiled function of (at, along, *rest): the slopes of ``weighed(function(at, *rest))``."""
 
     @jax.jit
-    def found(at: PyTree, along: PyTree, *rest: Any) -> tuple[Array, Array, Array, Array]:
+    def found(at: PyTree, along: PyTree, *rest: Any) -> Slopes:
         def value(size: Array) -> Array:
             moved = jax.tree.map(lambda a, d: a + size * d if is_float(a) else a, at, along)
             return weighed(function(moved, *rest))
 
         start = jnp.zeros(())
-        reverse, forward = jax.grad(value)(start), jax.jvp(value, (start,), (jnp.ones(()),))[1]
+        middle, reverse = jax.value_and_grad(value)(start)
+        forward = jax.jvp(value, (start,), (jnp.ones(()),))[1]
         above, below = value(start + STEP), value(start - STEP)
-        return reverse, forward, (above - below) / (2 * STEP), jnp.abs(above)
+        differences = jnp.stack([(above - below) / 2, above - middle, middle - below]) / STEP
+        return Slopes(reverse, forward, differences, jnp.abs(above))
 
     return found

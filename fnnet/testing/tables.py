@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from fnnet.errors import needs_extra
 from fnnet.testing.checking import check, check_excuses
 from fnnet.testing.kinds import kind_of
-from fnnet.testing.searching import CI, Profile
+from fnnet.testing.searching import CI, LawError, Profile
 
 
 class Obligation(NamedTuple):
@@ -27,7 +27,11 @@ class Obligation(NamedTuple):
 
         if self.reason:
             pytest.skip(f"{self.row} is excused from {self.law}: {self.reason}")
-        check(self.subject, laws=self.law, profile=asked_with(self.profile))
+        try:
+            check(self.subject, laws=self.law, profile=asked_with(self.profile))
+        except LawError as error:
+            error.where = self.row
+            raise
 
 
 _chosen: list[Profile] = []

@@ -265,6 +265,16 @@ def test_a_table_may_ask_some_laws_alone():
     assert [parameter.id for parameter in asked] == ["dense-jit_is_eager", "sgd-structure_is_fixed", "sgd-jit_is_eager"]
 
 
+def test_a_broken_law_of_a_table_is_told_with_its_row():
+    rows = {
+        "of mine": testing.OptimizerSubject(fn.sgd(0.1), {"w": jnp.ones(2)}, first_step=lambda grads, params: grads)
+    }
+    marked = testing.law_table(rows, laws=["the_first_step_is_as_declared"])(lambda law: law())
+    (obligation,) = (parameter.values[0] for parameter in marked.pytestmark[0].args[1])
+    with pytest.raises(testing.LawError, match="^of mine: breaks the law the_first_step_is_as_declared"):
+        obligation()
+
+
 def test_tables_are_asked_as_pytest_was_started():
     """``--laws hunt`` searches long, unless a table says how long."""
     config = types.SimpleNamespace(getoption=lambda name: "hunt")
@@ -362,3 +372,21 @@ def test_what_is_more_than_rounding_is_none():
 
     with pytest.raises(testing.LawError, match="breaks the law jit_is_eager"):
         testing.check_layer(fn.Layer("forgets", net.init, apply), X, couples=True, laws="jit_is_eager")
+
+
+def test_a_kink_within_a_difference_has_the_slope_of_a_side():
+    """Found by a search from fresh seeds: a unit whose threshold was less than a step away."""
+    layer = fn.conv(3, (3,), activation=jax.nn.relu)
+    x = jnp.ones((3, 5, 2))
+    case = {"train": False, "init key": 1, "move": 870, "x": "normal", "x seed": 16495, "key": 0, "direction": 38268}
+    testing.check_layer(layer, x, laws="gradients_are_slopes", case=case)
+
+
+def test_a_slope_of_neither_side_is_told():
+    @jax.custom_jvp
+    def steep(x):
+        return jax.nn.relu(x)
+
+    steep.defjvps(lambda slope, y, x: 1.01 * slope * (x > 0))
+    with pytest.raises(testing.LawError, match="breaks the law gradients_are_slopes"):
+        testing.check_layer(fn.compose.as_layer(steep), X, laws="gradients_are_slopes")

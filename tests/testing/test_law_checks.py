@@ -266,13 +266,15 @@ def test_a_table_may_ask_some_laws_alone():
 
 
 def test_a_broken_law_of_a_table_is_told_with_its_row():
-    rows = {
-        "of mine": testing.OptimizerSubject(fn.sgd(0.1), {"w": jnp.ones(2)}, first_step=lambda grads, params: grads)
-    }
-    marked = testing.law_table(rows, laws=["the_first_step_is_as_declared"])(lambda law: law())
-    (obligation,) = (parameter.values[0] for parameter in marked.pytestmark[0].args[1])
-    with pytest.raises(testing.LawError, match="^of mine: breaks the law the_first_step_is_as_declared"):
-        obligation()
+    wrong = testing.OptimizerSubject(fn.sgd(0.1), {"w": jnp.ones(2)}, first_step=lambda grads, params: grads)
+
+    @testing.law_table({"of mine": wrong}, laws=["the_first_step_is_as_declared"])
+    def asked(law):
+        law()
+
+    (parameter,) = asked.pytestmark[0].args[1]
+    with pytest.raises(testing.LawError, match=r"^of mine: breaks the law the_first_step_is_as_declared"):
+        asked(*parameter.values)
 
 
 def test_tables_are_asked_as_pytest_was_started():

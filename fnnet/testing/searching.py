@@ -166,13 +166,22 @@ class _Drawn:
 
 
 class _Searched:
-    """The parts of a case that hypothesis draws, and makes simpler once a law is broken."""
+    """The parts of a case that hypothesis draws, and makes simpler once a law is broken.
+
+    They are made of bits, since whole numbers it also takes from the source of what else is loaded: those would not be
+    the same at every run.
+    """
 
     def __init__(self, data: Any) -> None:
         self.data = data
 
     def choose(self, name: str, options: Sequence[Any]) -> Any:
-        return self.data.draw(st.sampled_from(list(options)))
+        return options[self._below(len(options))]
 
     def seed(self, name: str) -> int:
-        return self.data.draw(st.integers(0, SEEDS - 1))
+        return self._below(SEEDS)
+
+    def _below(self, most: int) -> int:
+        """Return a whole number from 0 to most − 1: 0 is the simplest."""
+        bits = self.data.draw(st.tuples(*[st.booleans()] * (most - 1).bit_length()))
+        return sum(bit << place for place, bit in enumerate(reversed(bits))) % most

@@ -182,6 +182,6 @@ class _Searched:
         return self._below(SEEDS)
 
     def _below(self, most: int) -> int:
-        """Return a whole number from 0 to most − 1, the simplest 0; of more bits than it has, for all to be as likely."""
+        """Return a whole number from 0, the simplest, to most − 1: of more bits than it has, so that none is rarer."""
         bits = self.data.draw(st.tuples(*[st.booleans()] * ((most - 1).bit_length() + 6)))
         return sum(bit << place for place, bit in enumerate(reversed(bits))) % most

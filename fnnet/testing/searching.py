@@ -166,22 +166,13 @@ class _Drawn:
 
 
 class _Searched:
-    """The parts of a case that hypothesis draws, and makes simpler once a law is broken.
-
-    They are made of bits, since whole numbers it also takes from the source of what else is loaded: those would not be
-    the same at every run.
-    """
+    """The parts of a case that hypothesis draws, and makes simpler once a law is broken."""
 
     def __init__(self, data: Any) -> None:
         self.data = data
 
     def choose(self, name: str, options: Sequence[Any]) -> Any:
-        return options[self._below(len(options))]
+        return self.data.draw(st.sampled_from(list(options)))
 
     def seed(self, name: str) -> int:
-        return self._below(SEEDS)
-
-    def _below(self, most: int) -> int:
-        """Return a whole number from 0, the simplest, to most − 1: of more bits than it has, so that none is rarer."""
-        bits = self.data.draw(st.tuples(*[st.booleans()] * ((most - 1).bit_length() + 6)))
-        return sum(bit << place for place, bit in enumerate(reversed(bits))) % most
+        return self.data.draw(st.integers(0, SEEDS - 1))

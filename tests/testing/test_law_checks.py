@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import types
 from functools import partial
 
@@ -120,29 +118,6 @@ def test_a_search_is_the_same_at_every_run_or_fresh():
         runs.append(tuple(seen))
     assert runs[0] == runs[1]
     assert runs[2] != runs[3]
-
-
-CASES = """
-import fnnet.testing.searching as searching
-import sys
-numbers = sys.argv[1:] and __import__(sys.argv[1])
-seen = []
-law = searching.Law("any", "", lambda subject: lambda draw: seen.append((draw.seed("one"), draw.seed("two"))), bool)
-searching.ask("any", law, None, searching.Profile(60, 0), "")
-print(seen)
-"""
-
-
-def test_a_search_is_the_same_whatever_is_loaded(tmp_path):
-    """Hypothesis reads numbers in the source of a project's modules, and draws them: no case is made of those."""
-    (tmp_path / "many_numbers.py").write_text(f"NUMBERS = {list(range(1000, 60_000, 700))}")
-    (tmp_path / "cases.py").write_text(CASES)
-    without, beside = (
-        subprocess.run([sys.executable, "cases.py", *names], cwd=tmp_path, capture_output=True, text=True, check=True)
-        for names in ([], ["many_numbers"])
-    )
-    assert len(without.stdout) > 200
-    assert beside.stdout == without.stdout
 
 
 def scaled_by(params, x):

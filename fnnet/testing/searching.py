@@ -40,7 +40,7 @@ class Profile(NamedTuple):
 
 
 CI = Profile(cases=8, seed=0)
-"""The same few cases at every run."""
+"""A few cases: the same at every run beside the same modules, of whose numbers hypothesis takes some."""
 
 HUNT = Profile(cases=500, seed=None)
 """Many cases, others at every run."""
